@@ -1,0 +1,1 @@
+"""The session loop, action grammar, prompt building, budgets and workspace checkpoints."""

@@ -1,0 +1,1 @@
+"""What proposes actions: the playbook, OpenAI-compatible endpoints, llama.cpp in process."""

@@ -1,0 +1,1 @@
+"""Milestones, instrumentation and reward schemes: facts in, rewards out."""

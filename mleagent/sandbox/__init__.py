@@ -1,0 +1,1 @@
+"""Locked-down places to run model-written code: docker, podman, bubblewrap, namespaces."""

@@ -1,0 +1,1 @@
+"""A folder becomes a Task: discovery, profile, metrics, holdout split, grading."""

@@ -1,0 +1,1 @@
+"""The trajectory store: every step of every session, in one SQLite file."""

@@ -1,0 +1,1 @@
+"""The Textual browser over the trajectory store."""
