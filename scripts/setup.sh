@@ -1,0 +1,14 @@
+#!/bin/sh
+# Makes the virtual environment .venv and installs mleagent in it, editable, with what the tests
+# need, at the versions of requirements.lock. `make setup` calls it when either file changed.
+set -eu
+
+python=$(sh scripts/find-python.sh)
+if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+    "$python" -m venv --clear .venv || {
+        echo "setup: $python can't make virtual environments; apt-get install python3-venv" >&2
+        exit 1
+    }
+fi
+.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c requirements.lock
+touch .venv/.set-up

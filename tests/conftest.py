@@ -1,0 +1,39 @@
+"""Fixtures every room may use: a data folder of the test's own, and a real container engine.
+
+Docker tests take `docker_engine`. Where no engine answers, or no image can be had, they are
+skipped with the reason, unless MLEAGENT_REQUIRE_DOCKER=1 (as in CI): then they fail.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mleagent.errors import UnavailableError
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """MLEAGENT_HOME set to an empty folder of this test's own."""
+    folder = tmp_path / "mleagent-home"
+    folder.mkdir()
+    monkeypatch.setenv("MLEAGENT_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Any:
+    """A docker SDK client of a running engine that has the stock image."""
+    from mleagent.sandbox import engine, image
+
+    try:
+        client = engine.connect("docker")
+        image.ensure(client)
+    except UnavailableError as error:
+        if os.environ.get("MLEAGENT_REQUIRE_DOCKER") == "1":
+            pytest.fail(f"MLEAGENT_REQUIRE_DOCKER=1, and {error}")
+        pytest.skip(str(error))
+    return client
