@@ -23,18 +23,20 @@ class Backoff:
     retries: int = 5
     base_s: float = 0.5
     cap_s: float = 30.0
+    server_cap_s: float = 120.0
+    """The longest that a server's own `Retry-After` is honoured."""
     rng: random.Random = field(default_factory=lambda: random.Random(0), repr=False)
 
     def delay_s(self, attempt: int, retry_after_s: float | None = None) -> float:
         """Seconds before attempt number `attempt` (1 is the first retry).
 
         Between half and all of base * 2**(attempt - 1), at most `cap_s`; never less
-        than what the server asked for, unless that is beyond four times the cap.
+        than what the server asked for, up to `server_cap_s`.
         """
         window = min(self.cap_s, self.base_s * 2.0 ** (attempt - 1))
         wait = window * (0.5 + 0.5 * self.rng.random())
         if retry_after_s is not None:
-            wait = max(wait, min(retry_after_s, 4 * self.cap_s))
+            wait = max(wait, min(retry_after_s, self.server_cap_s))
         return wait
 
 

@@ -23,7 +23,7 @@ async def payloads(lines: AsyncIterator[str]) -> AsyncIterator[str]:
             data = []
         elif line.startswith("data:"):
             data.append(line[5:].removeprefix(" "))
-        elif line.startswith("error:"):  # llama.cpp's server before 2025 named its errors so
+        elif line.startswith("error:"):  # as older llama.cpp servers name it
             data.append(line[6:].removeprefix(" "))
     if data:
         yield "\n".join(data)
