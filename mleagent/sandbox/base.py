@@ -1,0 +1,126 @@
+"""What every runner-based sandbox shares: the Sandbox protocol on top of one RunnerClient.
+
+A kind of sandbox only says how its runner is started (`_launch`) and ended
+(`_end`); files, runs, verdicts and loss are the same for all of them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+
+from ..errors import SandboxLostError
+from ..protocols import SandboxSpec
+from ..records import Execution, Limits
+from .client import Hello, RunnerClient, Setup
+
+RUNNER_DIR = Path(__file__).with_name("runner")
+"""The runner's code; made readable inside at `RUNNER_INSIDE`."""
+RUNNER_INSIDE = "/opt/mleagent/runner"
+
+
+class RunnerSandbox(ABC):
+    """A sandbox whose inside is a runner. Subclasses set `kind` and write the two hooks."""
+
+    kind = ""
+
+    def __init__(self, spec: SandboxSpec) -> None:
+        self.spec = spec
+        self._client: RunnerClient | None = None
+        self._gaps: tuple[str, ...] = ()
+
+    @abstractmethod
+    def _launch(self) -> tuple[RunnerClient, Setup]:
+        """Create the sandbox and connect to its runner (`hello` is called by `start`).
+
+        Raises UnavailableError or SandboxError with one line that names the mend.
+        """
+
+    @abstractmethod
+    def _end(self) -> str:
+        """End everything inside by force and free what is held; why it had ended, or ''.
+
+        Called at `close`, and from any thread when the runner is given up; twice is harmless.
+        """
+
+    def _own_gaps(self) -> tuple[str, ...]:
+        """What this kind does not isolate on this machine."""
+        return ()
+
+    @property
+    def name(self) -> str:
+        """The kind: `docker`, `podman`, `bubblewrap`, `namespaces` or `none`."""
+        return self.kind
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """What is not isolated here; complete once started."""
+        return (*self._own_gaps(), *self._gaps)
+
+    def start(self) -> None:
+        """Create it with an empty work folder; ends a former one. Raises SandboxError, UnavailableError."""
+        self.close()
+        client, setup = self._launch()
+        try:
+            hello: Hello = client.hello(setup)
+        except BaseException:
+            client.close()
+            self._end()
+            raise
+        self._client, self._gaps = client, hello.gaps
+
+    def _runner(self) -> RunnerClient:
+        if self._client is None:
+            raise SandboxLostError(f"the {self.kind} sandbox is not running; start it")
+        return self._client
+
+    def put(self, files: dict[str, bytes | None]) -> None:
+        """Write these files into the work folder (None removes)."""
+        self._runner().put(files)
+
+    def run(
+        self,
+        command: str,
+        limits: Limits | None = None,
+        on_output: Callable[[str], None] | None = None,
+        stop: Event | None = None,
+    ) -> Execution:
+        """Run a shell command; limits default to the session's, memory, pids and disk can't exceed them."""
+        whole = self.spec.limits
+        asked = limits or whole
+        bounded = asked.model_copy(
+            update={
+                "memory_mb": min(asked.memory_mb, whole.memory_mb),
+                "pids": min(asked.pids, whole.pids),
+                "cpus": min(asked.cpus, whole.cpus),
+                "disk_mb": whole.disk_mb,
+            }
+        )
+        return self._runner().run(command, bounded, on_output, stop)
+
+    def pull(self, max_bytes: int) -> dict[str, bytes]:
+        """Changed regular files of the work folder, smallest first, up to `max_bytes`."""
+        return self._runner().pull(max_bytes)
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """Files gone from the work folder, as seen by the last `pull`."""
+        return self._client.removed if self._client else ()
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """What the last `pull` left behind, a line each."""
+        return self._client.skipped if self._client else ()
+
+    def packages(self) -> tuple[str, ...]:
+        """Distributions of the Python inside, `name==1.2`."""
+        return self._runner().packages()
+
+    def close(self) -> None:
+        """End everything inside and remove it; twice is harmless."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+            self._end()
