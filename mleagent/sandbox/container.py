@@ -1,0 +1,162 @@
+"""What a sandbox's container is made of: every hardening option in one place, as plain data.
+
+`options` turns a SandboxSpec and what the engine says of itself into the arguments of the docker
+SDK's `containers.create`; nothing here talks to an engine. The order of the page is that of
+DESIGN §7: no network, read-only root, no capabilities, own user, limits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..config import data_home
+from ..errors import InputError
+from ..protocols import SandboxSpec
+from .base import RUNNER_DIR, RUNNER_INSIDE
+
+WORK = "/kaggle/working"
+SCRATCH_MB = 1024
+"""Most that /tmp and /dev/shm may hold, each; both count into the memory limit as the work folder does."""
+INODES = 200_000
+OPEN_FILES = 4096
+METER = {"events": 7, "peak": 8, "current": 9}
+"""Descriptors at which the runner finds its memory cgroup's files (empty where there is none)."""
+
+# The engine mounts the container's own cgroup read-only inside. It is opened before the runner
+# starts: version 2's files, else version 1's, else nothing.
+_START = f"""
+c=/sys/fs/cgroup
+first() {{ for f in "$@" /dev/null; do [ -r "$f" ] && break; done; echo "$f"; }}
+exec {METER["events"]}<"$(first $c/memory.events $c/memory/memory.oom_control)" \\
+     {METER["peak"]}<"$(first $c/memory.peak $c/memory/memory.max_usage_in_bytes)" \\
+     {METER["current"]}<"$(first $c/memory.current $c/memory/memory.usage_in_bytes)"
+exec python3 -I -S {RUNNER_INSIDE}
+"""
+
+
+def options(
+    spec: SandboxSpec, image: str, info: Mapping[str, Any], labels: Mapping[str, str], name: str
+) -> dict[str, Any]:
+    """Arguments of `containers.create`. Raises InputError for a `gpus` that can't be read."""
+    import docker
+
+    limits = spec.limits
+    user = user_id()
+    scratch = min(SCRATCH_MB, limits.disk_mb)
+    ulimit = docker.types.Ulimit
+    return {
+        "image": image,
+        "entrypoint": ["/bin/sh", "-c", _START],
+        "command": [],
+        "name": name,
+        "hostname": "kaggle",
+        "labels": dict(labels),
+        "stdin_open": True,
+        "network_mode": "none",
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges", *(["label=disable"] if _selinux(info) else [])],
+        "user": f"{user}:{user}",
+        "init": True,
+        "working_dir": WORK,
+        "mounts": _mounts(spec),
+        "tmpfs": {
+            WORK: f"rw,exec,nosuid,nodev,size={limits.disk_mb}m,nr_inodes={INODES},mode=0755,uid={user},gid={user}",
+            "/tmp": f"rw,exec,nosuid,nodev,size={scratch}m,nr_inodes={INODES},mode=1777",
+        },
+        "shm_size": f"{scratch}m",
+        "mem_limit": f"{limits.memory_mb}m",
+        "memswap_limit": f"{limits.memory_mb}m",
+        "nano_cpus": int(min(limits.cpus, float(info.get("NCPU") or limits.cpus)) * 1e9),
+        "pids_limit": limits.pids,
+        "ulimits": [
+            ulimit(name="core", soft=0, hard=0),
+            ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
+        ],
+        "oom_score_adj": 500,
+        "device_requests": _gpus(spec.gpus),
+    }
+
+
+def user_id() -> int:
+    """Who runs inside: never root. The user's own id, so that a private umask hides no input; 1000 for root."""
+    return os.getuid() if sys.platform == "linux" and os.getuid() != 0 else 1000
+
+
+def gaps(info: Mapping[str, Any]) -> tuple[str, ...]:
+    """What this engine does not isolate or limit, a line each."""
+    found = []
+    for field, line in (
+        ("MemoryLimit", "the engine has no memory cgroup: memory is watched from inside"),
+        ("PidsLimit", "the engine can't limit the number of processes"),
+        ("CpuCfsQuota", "the engine can't limit the share of the processors"),
+    ):
+        if not info.get(field, True):
+            found.append(line)
+    security = " ".join(info.get("SecurityOptions") or ())
+    if "seccomp" not in security:
+        found.append("the engine filters no system calls (no seccomp)")
+    if _selinux(info):
+        found.append("SELinux labels are off for the container, else it could not read its inputs")
+    return tuple(found)
+
+
+def runner_copy() -> Path:
+    """A copy of the runner in the data folder, readable by the user inside; made once per content.
+
+    The data folder must be mountable anyway, as the inputs lie there; the place Python packages are
+    installed in need not be (a virtual machine on macOS shares the home folders only).
+    """
+    sources = sorted(RUNNER_DIR.rglob("*.py"))
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(source.relative_to(RUNNER_DIR).as_posix().encode() + b"\0" + source.read_bytes())
+    place = data_home() / "runner" / digest.hexdigest()[:16]
+    if place.is_dir():
+        return place
+    building = place.with_name(f"{place.name}.{os.getpid()}")
+    for source in sources:
+        target = building / source.relative_to(RUNNER_DIR)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        target.chmod(0o644)
+        target.parent.chmod(0o755)
+    building.chmod(0o755)
+    try:
+        building.rename(place)
+    except OSError:
+        shutil.rmtree(building)  # another session was faster
+    return place
+
+
+def _mounts(spec: SandboxSpec) -> list[Any]:
+    """Read-only binds; a source that is missing is an error at creation, never made as an empty folder."""
+    from docker.types import Mount
+
+    binds = [(runner_copy(), RUNNER_INSIDE), (spec.public, f"/kaggle/input/{spec.task_name}")]
+    binds += [(path, str(path)) for path in spec.mounts]
+    return [Mount(target, str(source.absolute()), type="bind", read_only=True) for source, target in binds]
+
+
+def _selinux(info: Mapping[str, Any]) -> bool:
+    return "name=selinux" in " ".join(info.get("SecurityOptions") or ())
+
+
+def _gpus(text: str) -> list[Any]:
+    """docker's `--gpus`: a number, `all`, or `device=0,1`. Not run on a GPU by our tests."""
+    from docker.types import DeviceRequest
+
+    text = text.strip()
+    if text in ("", "0", "none"):
+        return []
+    if text.startswith("device="):
+        return [DeviceRequest(device_ids=text[len("device=") :].split(","), capabilities=[["gpu"]])]
+    if text == "all" or text.isdigit():
+        return [DeviceRequest(count=-1 if text == "all" else int(text), capabilities=[["gpu"]])]
+    raise InputError(f"--gpus {text!r} can't be read; write a number, all, or device=0,1")
