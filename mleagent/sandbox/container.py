@@ -25,19 +25,6 @@ SCRATCH_MB = 1024
 """Most that /tmp and /dev/shm may hold, each; both count into the memory limit as the work folder does."""
 INODES = 200_000
 OPEN_FILES = 4096
-METER = {"events": 7, "peak": 8, "current": 9}
-"""Descriptors at which the runner finds its memory cgroup's files (empty where there is none)."""
-
-# The engine mounts the container's own cgroup read-only inside. It is opened before the runner
-# starts: version 2's files, else version 1's, else nothing.
-_START = f"""
-c=/sys/fs/cgroup
-first() {{ for f in "$@" /dev/null; do [ -r "$f" ] && break; done; echo "$f"; }}
-exec {METER["events"]}<"$(first $c/memory.events $c/memory/memory.oom_control)" \\
-     {METER["peak"]}<"$(first $c/memory.peak $c/memory/memory.max_usage_in_bytes)" \\
-     {METER["current"]}<"$(first $c/memory.current $c/memory/memory.usage_in_bytes)"
-exec python3 -I -S {RUNNER_INSIDE}
-"""
 
 
 def options(
@@ -52,7 +39,7 @@ def options(
     ulimit = docker.types.Ulimit
     return {
         "image": image,
-        "entrypoint": ["/bin/sh", "-c", _START],
+        "entrypoint": ["python3", "-I", "-S", RUNNER_INSIDE],
         "command": [],
         "name": name,
         "hostname": "kaggle",
@@ -67,8 +54,8 @@ def options(
         "working_dir": WORK,
         "mounts": _mounts(spec),
         "tmpfs": {
-            WORK: f"rw,exec,nosuid,nodev,size={limits.disk_mb}m,nr_inodes={INODES},mode=0755,uid={user},gid={user}",
-            "/tmp": f"rw,exec,nosuid,nodev,size={scratch}m,nr_inodes={INODES},mode=1777",
+            WORK: _tmpfs(limits.disk_mb, f"mode=0755,uid={user},gid={user}"),
+            "/tmp": _tmpfs(scratch, "mode=1777"),
         },
         "shm_size": f"{scratch}m",
         "mem_limit": f"{limits.memory_mb}m",
@@ -84,8 +71,12 @@ def options(
     }
 
 
+def _tmpfs(size_mb: int, access: str) -> str:
+    return f"rw,exec,nosuid,nodev,size={size_mb}m,nr_inodes={INODES},{access}"
+
+
 def user_id() -> int:
-    """Who runs inside: never root. The user's own id, so that a private umask hides no input; 1000 for root."""
+    """Who runs inside, never root: the user's own id, so that a private umask hides no input, else 1000."""
     return os.getuid() if sys.platform == "linux" and os.getuid() != 0 else 1000
 
 
@@ -149,7 +140,7 @@ def _selinux(info: Mapping[str, Any]) -> bool:
 
 
 def _gpus(text: str) -> list[Any]:
-    """docker's `--gpus`: a number, `all`, or `device=0,1`. Not run on a GPU by our tests."""
+    """Docker's `--gpus`: a number, `all`, or `device=0,1`. Not run on a GPU by our tests."""
     from docker.types import DeviceRequest
 
     text = text.strip()
