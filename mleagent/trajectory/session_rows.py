@@ -92,7 +92,8 @@ def one(db: sqlite3.Connection, session_id: str) -> Session:
 
 
 def _where(folder: Path | None, status: str | None, text: str) -> tuple[str, list[Any]]:
-    clauses, values = [], []
+    clauses: list[str] = []
+    values: list[Any] = []
     if folder is not None:
         clauses.append("folder = ?")
         values.append(str(folder))

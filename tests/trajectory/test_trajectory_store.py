@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import stat
+import statistics
+import time
 from pathlib import Path
 
 import pytest
@@ -279,3 +281,31 @@ def test_no_adapter_was_trained_yet(store: Store) -> None:
 def test_the_file_is_the_users_alone(store: Store) -> None:
     for path in store.path.parent.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+def test_committing_stays_quick_and_flat(store: Store) -> None:
+    """Median of a commit with 6 kB of code, 8 kB of output and a prompt that grows by 500 tokens."""
+    session = make_session()
+    store.add_session(session)
+    ids: tuple[int, ...] = tuple(range(1000))
+    times = []
+    parent = None
+    for index in range(1, 201):
+        tokens = tuple(range(index, index + 350))
+        reply = Completion(
+            text="code line\n" * 600, prompt_ids=ids, token_ids=tokens, logprobs=(-0.5,) * len(tokens)
+        )
+        step = make_step(
+            index,
+            parent_id=parent,
+            completion=reply,
+            action={"kind": "write", "plan": "try", "body": reply.text},
+            execution={"command": "x", "status": "ok", "output": f"[{index}] valid auc 0.81\n" * 350},
+        )
+        session = session.model_copy(update={"steps": index})
+        begin = time.perf_counter()
+        store.commit_step(step, session)
+        times.append(time.perf_counter() - begin)
+        ids, parent = ids + tokens + (9,) * 150, step.id
+    assert statistics.median(times) < 0.005
+    assert statistics.median(times[-25:]) < 2.5 * statistics.median(times[:25]) + 0.001
