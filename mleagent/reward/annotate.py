@@ -223,7 +223,8 @@ def _first(events: list[_Event], name: str, start: int) -> int | None:
     """Index of the event that stands for `name`; a sure one before one in a branch."""
     if name == words.IMPORTED:
         rest = next((i for i, e in enumerate(events) if e.name != name), len(events))
-        return max((i for i, e in enumerate(events[:rest]) if e.name == name), default=None)
+        head = [i for i, e in enumerate(events[:rest]) if e.name == name]
+        return max([i for i in head if events[i].sure] or head, default=None)
     found = [i for i, e in enumerate(events) if e.name == name]
     found = [i for i in found if events[i].sure] or found
     if name in {words.LOADED, words.DEFINED, words.TRAINED}:
@@ -233,5 +234,6 @@ def _first(events: list[_Event], name: str, start: int) -> int | None:
         later = later or [i for i in range(start, len(events)) if events[i].name == words.WEAK_SCORED]
         return next(iter(later or found), None)
     weak = {words.PREDICTED: words.WEAK_PREDICTED, words.SAVED: words.WEAK_SAVED}[name]
-    guesses = [i for i, e in enumerate(events) if e.name == weak and i >= start]
+    scored = {e.line for e in events if e.name == words.SCORED}
+    guesses = [i for i, e in enumerate(events) if e.name == weak and i >= start and e.line not in scored]
     return later[0] if later else guesses[-1] if guesses else found[0] if found else None
