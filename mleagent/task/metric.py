@@ -39,9 +39,9 @@ class Metric:
     varied: bool = False
     """Not defined on a truth with a single value."""
     by_value: bool = False
-    """Wants the classes' own values (numbers where they are numbers) instead of codes."""
-    joint: bool = False
-    """Takes several targets at once instead of one by one."""
+    """Wants the values of classes that are numbers, instead of their codes."""
+    own: bool = False
+    """A user's own function: takes several targets at once, and labels as they are written."""
 
     def measure(self, truth: Array, pred: Array) -> Measured:
         """Score with deviations; truth and pred already coded. Several targets: the mean over them."""
@@ -68,7 +68,7 @@ class Metric:
         return np.broadcast_to(np.stack(parts), truth.shape)
 
     def _whole(self, truth: Array) -> bool:
-        return truth.ndim == 1 or self.joint or self.spec.prediction == "ranking"
+        return truth.ndim == 1 or self.own or self.spec.prediction == "ranking"
 
     def _defined(self, truth: Array) -> bool:
         return not self.varied or bool((truth != truth[0]).any())

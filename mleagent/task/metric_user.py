@@ -45,7 +45,7 @@ def load_user_metric(
         scores = [score(truth, np.broadcast_to(one, (len(truth), *one.shape))) for one in options]
         return options[int(np.argmax(scores) if maximize else np.argmin(scores))]
 
-    return Metric(spec, f"the user's own ({source})", measure, constant, by_value=True, joint=True)
+    return Metric(spec, f"the user's own ({source})", measure, constant, by_value=True, own=True)
 
 
 def _load_function(source: str, folder: Path) -> Callable[[Array, Array], object]:

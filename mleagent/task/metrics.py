@@ -166,6 +166,25 @@ def get(name: str) -> Metric:
     raise InputError(f"unknown metric {name!r}; {hint}? `mleagent metrics` lists all")
 
 
+def check(metric: Metric, problem: str, classes: Sequence[str]) -> None:
+    """Raise InputError where a metric of the registry can't score such a problem; unknown ones pass."""
+    name, kind = metric.spec.name, metric.spec.prediction
+    if metric.own or problem == "unknown":
+        return
+    if kind not in _FITTING.get(problem, (kind,)) and not (kind == "value" and numeric(classes)):
+        fitting = [each for each in names() if get(each).spec.prediction in _FITTING[problem]]
+        raise InputError(
+            f"metric {name} does not fit a {problem} task; set [task] metric to one of {', '.join(fitting)}"
+        )
+    if name == "f1" and len(classes) > 2:
+        raise InputError(f"metric f1 is for two classes, here are {len(classes)}; f1_macro or f1_weighted?")
+
+
+def numeric(classes: Sequence[str]) -> bool:
+    """Whether there are classes and all are written as numbers."""
+    return bool(classes) and all(re.fullmatch(r"[+-]?\d+(\.\d*)?", text.strip()) for text in classes)
+
+
 def of_spec(spec: MetricSpec) -> Metric:
     """The registry's metric that `spec` names."""
     return get(spec.name)
