@@ -29,6 +29,8 @@ class SessionLine(Record):
     best_se: float | None = None
     best_kind: ScoreKind | None = None
     best_utility: float | None = None
+    verified: bool = True
+    """False when the user's `include` overrode what was withheld."""
     reward: float | None = None
     """Sum over the steps, by the session's scheme; None while no step has one."""
     sealed: float | None = None
@@ -112,6 +114,24 @@ def with_error(value: float | None, error: float | None) -> str:
     return f"{text} ±{number(error).removeprefix('0')}" if value is not None and error is not None else text
 
 
+def score_text(
+    value: float | None, error: float | None, kind: ScoreKind | None, verified: bool = True
+) -> str:
+    """A score with its standard error and whatever makes it less than a feedback score."""
+    words = [with_error(value, error)]
+    if value is not None and kind == "self-reported":
+        words.append("self-reported")
+    if value is not None and not verified:
+        words.append("unverified")
+    return " ".join(words)
+
+
+def sealed_text(line: SessionLine) -> str:
+    """`0.8012 ±.0100 (look 2)`: the sealed score and how often its split has been looked at."""
+    looks = f" (look {line.looks})" if line.looks is not None else ""
+    return with_error(line.sealed, line.sealed_se) + (looks if line.sealed is not None else "")
+
+
 def signed(value: float) -> str:
     """`+.0041`."""
     text = number(abs(value))
@@ -133,7 +153,7 @@ def duration(seconds: float) -> str:
 def outcome(line: StepLine) -> str:
     """What came of a step in a word or a number: its score, or why there is none."""
     if line.score is not None:
-        return with_error(line.score, line.score_se)
+        return score_text(line.score, line.score_se, line.score_kind)
     if line.kind == "invalid":
         return "malformed"
     if line.status not in (None, "ok"):

@@ -32,7 +32,7 @@ _FIRST = (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created_at REAL NOT NULL,
         folder TEXT NOT NULL, task_name TEXT NOT NULL, policy TEXT NOT NULL, model TEXT NOT NULL,
         adapter TEXT NOT NULL, status TEXT NOT NULL, steps INTEGER NOT NULL, reward_scheme TEXT NOT NULL,
-        direction TEXT, best REAL, best_se REAL, best_kind TEXT, best_utility REAL,
+        direction TEXT, best REAL, best_se REAL, best_kind TEXT, best_utility REAL, verified INTEGER NOT NULL,
         record TEXT NOT NULL, task BLOB NOT NULL)""",
     "CREATE INDEX sessions_by_time ON sessions (created_at, seq)",
     "CREATE INDEX sessions_by_folder ON sessions (folder, created_at)",

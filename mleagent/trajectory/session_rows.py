@@ -17,7 +17,7 @@ from .lines import SessionLine
 from .search import match_expression
 
 _LINE = """SELECT s.id, created_at, folder, task_name AS task, policy, model, adapter, status, steps,
-    direction, best, best_se, best_kind, best_utility,
+    direction, best, best_se, best_kind, best_utility, verified,
     (SELECT sum(t.reward) FROM steps t WHERE t.session_id = s.id) AS reward,
     (SELECT z.record FROM sealed z WHERE z.session_id = s.id ORDER BY z.seq DESC LIMIT 1) AS sealed_record
     FROM sessions s"""
@@ -41,6 +41,7 @@ def _columns(session: Session, task: bool) -> dict[str, Any]:
         "best_se": best.se if best else None,
         "best_kind": best.kind if best else None,
         "best_utility": session.best_utility,
+        "verified": session.task.verified,
         "record": to_json(session.model_dump(exclude={"task"})),
     }
     if task:
