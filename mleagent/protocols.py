@@ -79,6 +79,8 @@ class SandboxSpec(Record):
     """Container image; empty: the stock one."""
     gpus: str = ""
     """As docker's `--gpus`; empty: none."""
+    python: str = ""
+    """The interpreter for sandboxes that use this machine's; empty: the one running mleagent."""
     mounts: tuple[Path, ...] = ()
     """Extra host paths, mounted read-only at the same path."""
 

@@ -7,6 +7,7 @@ runner that floods meets back-pressure, never the host's memory.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable
@@ -105,8 +106,9 @@ class Channel:
     def close(self) -> None:
         """Stop reading. The transport itself belongs to who opened it."""
         self._closing.set()
-        while not self._frames.empty():
-            self._frames.get_nowait()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._frames.get_nowait()
 
 
 def deadline_left(deadline: float) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from threading import Event
@@ -54,10 +55,15 @@ class Setup:
     """The runner has the pid namespace to itself: ending a run may kill every other process."""
     confine: bool = True
     """Drop capabilities, filter system calls, and give each command its own Landlock domain."""
-    meter: Mapping[str, int] = field(default_factory=dict)
-    """Descriptors of memory cgroup files handed down: `events`, `peak`, `current`."""
+    oom_events_fd: int = -1
+    """Inherited descriptor of the memory cgroup's `memory.events` or `memory.oom_control`; -1: the runner
+    looks under `/sys/fs/cgroup`."""
     supervise_memory: bool = True
     """Sum the tree's memory and end it at the limit; False where a cgroup limits it already."""
+    limit_processes: bool = False
+    """Set RLIMIT_NPROC: only where the user id inside is used by nobody else on the machine."""
+    private_cpus: bool = True
+    """Limit `cpus` by affinity; False where the container engine does it."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,8 @@ class RunnerClient:
         self, reader: ByteReader, writer: ByteWriter, on_lost: Callable[[], str], sandbox: str = ""
     ) -> None:
         """`on_lost` is called when the runner is given up: it must end the sandbox by force, make
-        blocked reads and writes return, and may say why it was lost (one line, or '')."""
+        blocked reads and writes return, and may say why it was lost (one line, or '').
+        """
         self._on_lost = on_lost
         self._sandbox = sandbox
         self._lost = ""
@@ -215,7 +222,7 @@ class RunnerClient:
         """`name==version` of every distribution that the Python inside can import; asked once."""
         if self._packages is None:
             limits = Limits(wall_s=60.0, output_bytes=256_000)
-            result = self.run(f'python -I -c "{_PACKAGES}"'.replace("$", "\\$"), limits)
+            result = self.run(f"python -I -c {shlex.quote(_PACKAGES)}", limits)
             if result.status == "lost":
                 raise SandboxLostError(result.detail)
             if result.status != "ok":
@@ -352,6 +359,7 @@ def _raw(answer: Mapping[str, Any], host_s: float) -> RawRun:
         stopped=answer.get("stopped") is True,
         oom=answer.get("oom") is True,
         disk_full=answer.get("disk_full") is True,
+        crowded=answer.get("crowded") is True,
         unclean=answer.get("unclean") is True,
     )
 

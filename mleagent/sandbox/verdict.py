@@ -66,6 +66,8 @@ class RawRun:
     """The kernel's or the supervisor's memory limit struck."""
     disk_full: bool = False
     """A writable folder had no free space at some moment of the run."""
+    crowded: bool = False
+    """More processes than allowed, ended for it."""
     unclean: bool = False
     """Something could not be killed."""
 
@@ -85,6 +87,8 @@ def judge(raw: RawRun, output: str, limits: Limits) -> Verdict:
         return Verdict("lost", None, detail="a process could not be ended; the sandbox is given up")
     if raw.stopped:
         return Verdict("killed", None, detail="stopped on request")
+    if raw.crowded:
+        return Verdict("killed", None, detail=f"more than {limits.pids} processes at once")
     if raw.oom and raw.exit_code != 0:
         return Verdict("oom", None, detail=f"used more than its {limits.memory_mb} MiB of memory")
     if raw.timed_out:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Tuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 VERSION = 1
 MAX_FRAME = 1 << 20
@@ -25,7 +26,7 @@ HELLO, REQUEST, DATA, END, STOP = b"H", b"Q", b"D", b"E", b"S"
 OUTPUT, RESULT, FAILURE = b"O", b"R", b"X"
 KINDS = frozenset((HELLO, REQUEST, DATA, END, STOP, OUTPUT, RESULT, FAILURE))
 
-Frame = Tuple[bytes, bytes]
+Frame = tuple[bytes, bytes]
 
 
 class FrameError(Exception):
@@ -35,16 +36,16 @@ class FrameError(Exception):
 def pack(kind: bytes, payload: bytes = b"") -> bytes:
     """One frame as bytes. Raises FrameError when the payload is too long."""
     if len(payload) > MAX_FRAME:
-        raise FrameError("a frame of %d bytes is too long" % len(payload))
+        raise FrameError(f"a frame of {len(payload)} bytes is too long")
     return HEADER.pack(kind, len(payload)) + payload
 
 
-def pack_json(kind: bytes, value: Dict[str, Any]) -> bytes:
+def pack_json(kind: bytes, value: dict[str, Any]) -> bytes:
     """One frame with a JSON object."""
     return pack(kind, json.dumps(value).encode("ascii"))
 
 
-def unpack_json(payload: bytes) -> Dict[str, Any]:
+def unpack_json(payload: bytes) -> dict[str, Any]:
     """The JSON object of a frame. Raises FrameError for anything else."""
     try:
         value = json.loads(payload.decode("ascii"))
@@ -57,7 +58,7 @@ def unpack_json(payload: bytes) -> Dict[str, Any]:
 
 def pack_body(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Cut a stream of bytes into data frames of about a quarter MiB, then the end frame."""
-    pending: List[bytes] = []
+    pending: list[bytes] = []
     size = 0
     for piece in pieces:
         for at in range(0, len(piece), MAX_FRAME // 4):
@@ -83,15 +84,15 @@ class Decoder:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> List[Frame]:
+    def feed(self, data: bytes) -> list[Frame]:
         """Frames completed by `data`. Raises FrameError on an unknown kind or a length over the limit."""
         self._buffer += data
-        frames: List[Frame] = []
+        frames: list[Frame] = []
         at = 0
         while len(self._buffer) - at >= HEADER.size:
             kind, length = HEADER.unpack_from(self._buffer, at)
             if kind not in KINDS or length > MAX_FRAME:
-                raise FrameError("unknown frame %r of %d bytes" % (kind, length))
+                raise FrameError(f"unknown frame {kind!r} of {length} bytes")
             if len(self._buffer) - at < HEADER.size + length:
                 break
             at += HEADER.size
@@ -133,12 +134,12 @@ class Body:
             size -= len(piece)
         return b"".join(pieces)
 
-    def entries(self) -> Iterator[Tuple[bytes, int]]:
+    def entries(self) -> Iterator[tuple[bytes, int]]:
         """(path, size) of each entry; the caller reads its content before the next."""
         while self._fill():
             length, size = ENTRY.unpack(self.exactly(ENTRY.size))
             if not 0 < length <= MAX_PATH or size < REMOVED:
-                raise FrameError("an entry with a path of %d and a size of %d bytes" % (length, size))
+                raise FrameError(f"an entry with a path of {length} and a size of {size} bytes")
             yield self.exactly(length), size
 
     def drain(self) -> None:
@@ -153,6 +154,6 @@ def checked_path(path: str) -> str:
     bad = not path or path.startswith("/") or "\0" in path or "\\" in path
     if bad or any(part in ("", ".", "..") for part in parts) or len(path.encode("utf-8")) > MAX_PATH:
         raise ValueError(
-            "path %r must be relative, without . or .., and lie inside the work folder" % path[:200]
+            f"path {path[:200]!r} must be relative, without . or .., and lie inside the work folder"
         )
     return path

@@ -1,0 +1,95 @@
+"""What a run uses while it runs: memory, processes, free space; and the moment it is too much.
+
+Where a cgroup limits memory, the kernel's count of its out-of-memory kills is
+read; where none does, the tree's memory is summed at every sample and the run
+ended at the limit. Disk-full is seen in the file systems themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+from .tree import Tree, proportional_mb, resident_mb
+
+_EVENTS = (
+    "/sys/fs/cgroup/memory.events",
+    "/sys/fs/cgroup/memory/memory.oom_control",
+)
+
+
+class Meter:
+    """Samples one run. `begin`, then `sample` now and then, then read the results."""
+
+    def __init__(self, setup: dict[str, Any], tree: Tree) -> None:
+        self._tree = tree
+        self._watched = [setup["work"], *setup["scratch"]] if setup["scratch"] else []
+        self._supervise = bool(setup["supervise_memory"])
+        self._kill_all = bool(setup["kill_all"])
+        self._events = int(setup["oom_events_fd"])
+        if self._events < 0 and setup["confine"]:
+            self._events = next((os.open(p, os.O_RDONLY) for p in _EVENTS if os.path.exists(p)), -1)
+        if self._events >= 0:
+            os.set_inheritable(self._events, False)
+        self._limits: dict[str, Any] = {}
+        self._kills = 0
+        self.interval_s = 0.02 if self._supervise else 0.1
+        self.begin({})
+
+    def begin(self, limits: dict[str, Any]) -> None:
+        """Start anew for a run under `limits`."""
+        self._limits = limits
+        self._kills = self._oom_kills()
+        self._peak_mb = 0.0
+        self._tree.max_rss_mb = 0.0
+        self.oom = self.disk_full = False
+        self.crowded = False
+        """More processes than allowed, where nothing else would stop them."""
+
+    @property
+    def peak_mb(self) -> float:
+        """Largest resident memory seen: of the tree at a sample, or of one process over its life."""
+        return max(self._peak_mb, self._tree.max_rss_mb)
+
+    def sample(self) -> bool:
+        """Look once; True when the run must be ended for memory or processes."""
+        self.watch_disk()
+        pids = self._tree.pids()
+        resident, private = resident_mb(pids)
+        self._peak_mb = max(self._peak_mb, resident)
+        self.crowded = self.crowded or (self._kill_all and len(pids) > int(self._limits["pids"]))
+        self.oom = self.oom or self._oom_kills() > self._kills
+        if self._supervise and not self.oom:
+            limit, files = float(self._limits["memory_mb"]), self._files_mb()
+            self.oom = private + files > limit and proportional_mb(pids) + files > limit
+        return self.oom or self.crowded
+
+    def watch_disk(self) -> None:
+        """Note whether a writable file system is full right now."""
+        for path in self._watched:
+            with contextlib.suppress(OSError):
+                there = os.statvfs(path)
+                full = (there.f_blocks and not there.f_bavail) or (there.f_files and not there.f_favail)
+                self.disk_full = self.disk_full or bool(full)
+
+    def finish(self) -> None:
+        """A last look at the kernel's counter: a run may have ended before a sample saw it."""
+        self.oom = self.oom or self._oom_kills() > self._kills
+
+    def _files_mb(self) -> float:
+        used = 0.0
+        for path in self._watched:
+            with contextlib.suppress(OSError):
+                there = os.statvfs(path)
+                used += (there.f_blocks - there.f_bfree) * there.f_frsize / 2**20
+        return used
+
+    def _oom_kills(self) -> int:
+        if self._events < 0:
+            return 0
+        with contextlib.suppress(OSError, ValueError):
+            for line in os.pread(self._events, 4096, 0).splitlines():
+                if line.startswith(b"oom_kill "):
+                    return int(line.split()[1])
+        return 0

@@ -1,0 +1,126 @@
+"""The processes that a run started: found, measured, and ended to the last one.
+
+In a pid namespace of its own the runner may kill everything but itself at once;
+without one (`none`) it adopts orphans (subreaper) and walks its descendants, so
+double forks and daemons with their own session do not escape either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_HAS_PROC = os.path.isdir("/proc/self")
+
+
+class Tree:
+    """All processes below this one."""
+
+    def __init__(self, kill_all: bool) -> None:
+        self._kill_all = kill_all
+        self._group = 0
+        self.max_rss_mb = 0.0
+        """Largest resident size of a single process reaped so far."""
+        if sys.platform.startswith("linux"):
+            from . import linux
+
+            linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+
+    def started(self, pid: int) -> None:
+        """Note a command's first process, which leads a group of its own."""
+        self._group = pid
+
+    def reap(self) -> dict[int, int]:
+        """Collect what has ended without waiting: {pid: exit code as a shell reports it}."""
+        return self._reap()[0]
+
+    def _reap(self) -> tuple[dict[int, int], bool]:
+        """Exit codes, and whether any child is left."""
+        ended: dict[int, int] = {}
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return ended, False
+            if not pid:
+                return ended, True
+            unit = 1024 if sys.platform.startswith("linux") else 2**20
+            self.max_rss_mb = max(self.max_rss_mb, usage.ru_maxrss / unit)
+            code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+            ended[pid] = code
+
+    def end(self, timeout_s: float = 5.0) -> tuple[dict[int, int], bool]:
+        """Kill everything and reap it: (exit codes, whether nothing is left).
+
+        Orphans become children of this process, so no child left means nothing left.
+        """
+        ended: dict[int, int] = {}
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self._signal()
+            fresh, left = self._reap()
+            ended.update(fresh)
+            if not left or time.monotonic() > deadline:
+                return ended, not left
+            time.sleep(0.0005)
+
+    def _signal(self) -> None:
+        if self._kill_all:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(-1, signal.SIGKILL)
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._group, signal.SIGKILL)
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+    def pids(self) -> list[int]:
+        """Process ids of the run: all but the runner's and what stands above it."""
+        if not _HAS_PROC:
+            return []
+        me = os.getpid()
+        everyone = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        if self._kill_all:
+            return [pid for pid in everyone if pid not in (1, me)]
+        parents = {pid: parent for pid in everyone if (parent := _parent(pid)) is not None and pid != me}
+        found: set[int] = set()
+        growing = True
+        while growing:
+            fresh = {pid for pid, parent in parents.items() if parent == me or parent in found} - found
+            found |= fresh
+            growing = bool(fresh)
+        return sorted(found)
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def resident_mb(pids: list[int]) -> tuple[float, float]:
+    """(resident, private) memory of these processes in MiB; the first counts shared pages once a process."""
+    resident = private = 0
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/statm", "rb") as file:
+            fields = file.read().split()
+            resident += int(fields[1])
+            private += max(0, int(fields[1]) - int(fields[2]))
+    return resident * _PAGE / 2**20, private * _PAGE / 2**20
+
+
+def proportional_mb(pids: list[int]) -> float:
+    """Anonymous memory of these processes in MiB with shared pages (after a fork) counted once in all."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            lines = dict(line.split()[:2] for line in file.read().splitlines()[1:])
+            total += int(lines.get(b"Pss_Anon:", lines.get(b"Pss:", 0)))
+    return total / 1024
