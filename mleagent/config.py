@@ -39,6 +39,12 @@ class Settings(Record):
     temperature: float = Field(default=0.7, ge=0)
     max_tokens: int = Field(default=2048, ge=16)
     request_timeout_s: float = Field(default=600.0, gt=0)
+    n_ctx: int = Field(default=0, ge=0)
+    """Context of a GGUF model in tokens; 0: what it was trained for, at most 8192."""
+    threads: int = Field(default=0, ge=0)
+    """CPU threads of a GGUF model; 0: by the machine."""
+    gpu_layers: int = Field(default=-1, ge=-1)
+    """Layers of a GGUF model on the GPU; -1: all that fit, 0: none."""
     checkpoint_mb: int = Field(default=200, ge=1)
     """Files of the work folder beyond this size in all are not checkpointed."""
 
