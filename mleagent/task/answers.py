@@ -1,7 +1,7 @@
 """The held-out labels as arrays, and both sides as the metric wants them.
 
 Takes the answers file and one part's name; gives that part's labels, coded by the task's own classes.
-Only the rows of the part asked for are read into memory.
+Only the rows of the part asked for are kept, so that whoever holds feedback labels holds no others.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def read_labels(path: Path, part: str, layout: SubmissionLayout, metric: Metric,
         )
         columns = [_column(table.column(name), metric, labels) for name in layout.targets]
     except (OSError, KeyError, pa.ArrowInvalid, ValueError) as error:
-        detail = " ".join(str(error).split())
+        detail = " ".join(str(error).split())[:120]
         raise InputError(
             f"the answers of this task can't be used ({detail}); prepare the task anew"
         ) from None

@@ -66,7 +66,8 @@ class Grader:
             self.layout: SubmissionLayout = layout_of(private)
             keys = pq.read_table(self._path, columns=[ID, PART, USER_ID, ORDER], use_threads=False)
         except (OSError, ValueError) as error:
-            raise InputError(f"{private} can't be read ({error}); prepare the task anew") from None
+            detail = " ".join(str(error).split())[:120]
+            raise InputError(f"{private} can't be read ({detail}); prepare the task anew") from None
         self.metric = _metric_of(self.layout, private)
         metrics.check(self.metric, self.layout.problem, self.layout.classes)
         self._labels = Labels(self.layout.classes or ("0", "1"))

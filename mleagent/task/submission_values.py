@@ -200,7 +200,8 @@ def _class_probabilities(table: Any, layout: SubmissionLayout, where: Where, lab
     rows = np.flatnonzero(total <= 0)
     if len(rows):
         shown = first_of((where(int(row)) for row in rows[:3]), len(rows))
-        raise SubmissionError(f"{len(rows)} rows whose probabilities are all 0 ({shown})")
+        what = _plural(rows, "row", "rows")
+        raise SubmissionError(f"{len(rows)} {what} whose probabilities are all 0 ({shown})")
     return matrix[:, 1] / total if matrix.shape[1] == 2 else matrix
 
 
