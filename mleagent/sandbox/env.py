@@ -13,6 +13,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,12 +47,11 @@ class Interpreter:
     """Folders to make visible beside the system's own; none of them is the root or a home."""
 
 
-def clean_env(limits: Limits, python_bin: str = "", home: str = "/tmp") -> dict[str, str]:
-    """The complete environment of a command: `python_bin` (a folder) comes first on PATH."""
+def clean_env(limits: Limits, bins: Sequence[str] = (), home: str = "/tmp") -> dict[str, str]:
+    """The complete environment of a command; the folders `bins` come first on PATH."""
     threads = str(max(1, math.floor(limits.cpus)))
-    path = [python_bin] if python_bin else []
     return {
-        "PATH": ":".join([*path, "/usr/local/bin", "/usr/bin", "/bin"]),
+        "PATH": ":".join([*bins, "/usr/local/bin", "/usr/bin", "/bin"]),
         "HOME": home,
         "TMPDIR": home,
         "LANG": "C.UTF-8",

@@ -37,9 +37,12 @@ _FILES = (
 _FIRST_UID = 1_400_000_000
 _LOOKED_AT = 20_000
 WORK = "/kaggle/working"
+BIN_INSIDE = "/opt/mleagent/bin"
+"""Holds `python` and `python3`, for a Python whose own folder has no such names. Last choice: a link
+from elsewhere hides from Python that it belongs to a venv."""
 
 
-class Namespaces(RunnerSandbox):
+class NamespacesSandbox(RunnerSandbox):
     """See the module. Works as root and, where user namespaces are allowed, as anybody."""
 
     kind = "namespaces"
@@ -75,7 +78,7 @@ class Namespaces(RunnerSandbox):
         setup = Setup(
             work=WORK,
             input=f"/kaggle/input/{self.spec.task_name}",
-            env=clean_env(limits, str(python.executable.parent)),
+            env=clean_env(limits, (str(python.executable.parent), BIN_INSIDE)),
             oom_events_fd=events,
             supervise_memory=not self._cgroup,
             limit_processes=uid != 0,
@@ -121,8 +124,10 @@ def root_plan(spec: SandboxSpec, python: Interpreter) -> dict[str, Any]:
     binds += [(str(path.resolve()), str(path.absolute())) for path in (*spec.mounts, *own)]
     binds.append((str(RUNNER_DIR), RUNNER_INSIDE))
     binds.append((str(spec.public.resolve()), f"/kaggle/input/{spec.task_name}"))
+    links += [("/var/tmp", "/tmp")]
+    links += [(f"{BIN_INSIDE}/{name}", str(python.executable)) for name in ("python", "python3")]
     return {
-        "links": [*links, ("/var/tmp", "/tmp")],
+        "links": links,
         "binds": binds,
         "files": list(_FILES),
         "tmpfs": [(WORK, work_mb(spec)), ("/tmp", work_mb(spec)), ("/dev/shm", work_mb(spec))],

@@ -21,9 +21,18 @@ class RunnerProcess:
     """Started at once; its stderr (one line when something fails) goes to a file without a name."""
 
     def __init__(
-        self, command: Sequence[str], pass_fds: Sequence[int] = (), leftovers: tuple[Path, ...] = ()
+        self,
+        command: Sequence[str],
+        pass_fds: Sequence[int] = (),
+        leftovers: tuple[Path, ...] = (),
+        gentle_s: float = 0.0,
     ) -> None:
-        """`leftovers` are folders removed at the end. Raises UnavailableError when it can't be started."""
+        """Raises UnavailableError when it can't be started.
+
+        `leftovers` are folders removed at the end; `gentle_s` is how long the runner
+        may take to end by itself once the stream is closed.
+        """
+        self._gentle_s = gentle_s
         self._leftovers = leftovers
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
         self._lock = threading.Lock()
@@ -68,7 +77,11 @@ class RunnerProcess:
 
     def _end(self) -> str:
         code = self._process.poll()
-        if code is None:
+        if code is None and self._gentle_s and self._process.stdin is not None:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                self._process.stdin.close()
+                self._process.wait(self._gentle_s)
+        if code is None and self._process.poll() is None:
             # Only this process is known here; what is below it dies with it (see nsinit, bubblewrap).
             self._process.kill()
             self._process.wait()

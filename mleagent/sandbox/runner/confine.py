@@ -12,6 +12,7 @@ import math
 import os
 import random
 import resource
+import signal
 import sys
 from typing import Any
 
@@ -57,6 +58,7 @@ class Confinement:
         if self._limit_processes:
             resource.setrlimit(resource.RLIMIT_NPROC, (int(limits["pids"]), int(limits["pids"])))
         if LINUX:
+            linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
             _limit_cpus(float(limits["cpus"]) if self._private_cpus else 0.0)
             # The child's memory is a copy of the runner's and as closed; its own file must be its own.
             linux.prctl(linux.PR_SET_DUMPABLE, 1)

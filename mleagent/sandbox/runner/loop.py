@@ -6,6 +6,7 @@ ever holds it. When the stream ends, everything inside ends with it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -59,6 +60,14 @@ class Wire:
         while view:
             view = view[os.write(self._outgoing, view) :]
 
+    def close_others(self, *kept: int) -> None:
+        """Close every other descriptor that whoever started us left open."""
+        keep = {0, 1, 2, self.incoming, self._outgoing, *kept}
+        limit = max([int(name) for name in _listed("/proc/self/fd")] or [255]) + 1
+        for fd in set(range(3, limit)) - keep:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
     def body(self) -> frames.Body:
         """The data frames that follow a request, up to their end frame."""
 
@@ -76,6 +85,7 @@ class Runner:
 
     def __init__(self, wire: Wire, setup: dict[str, Any]) -> None:
         self._wire = wire
+        wire.close_others(int(setup["oom_events_fd"]))
         # Links first: once confined, the input folder is as visible, but errors are clearer here.
         self._files = Workspace(setup)
         confinement = Confinement(setup)
@@ -120,6 +130,13 @@ class Runner:
         skipped = self._files.skipped
         shown = [line[:400] for line in skipped[:200]]
         return {"skipped": shown + ([f"... and {len(skipped) - 200} more"] if len(skipped) > 200 else [])}
+
+
+def _listed(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
 
 
 def main() -> int:

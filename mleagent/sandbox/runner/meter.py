@@ -24,7 +24,7 @@ class Meter:
 
     def __init__(self, setup: dict[str, Any], tree: Tree) -> None:
         self._tree = tree
-        self._watched = [setup["work"], *setup["scratch"]] if setup["scratch"] else []
+        self._watched = [setup["work"], *setup["scratch"]] if setup["confine"] else []
         self._supervise = bool(setup["supervise_memory"])
         self._kill_all = bool(setup["kill_all"])
         self._events = int(setup["oom_events_fd"])
