@@ -25,17 +25,28 @@ SCRATCH_MB = 1024
 """Most that /tmp and /dev/shm may hold, each; both count into the memory limit as the work folder does."""
 INODES = 200_000
 OPEN_FILES = 4096
+_TMPFS = "rw,exec,nosuid,nodev"
 
 
 def options(
-    spec: SandboxSpec, image: str, info: Mapping[str, Any], labels: Mapping[str, str], name: str
+    spec: SandboxSpec,
+    image: str,
+    info: Mapping[str, Any],
+    labels: Mapping[str, str],
+    name: str,
+    podman: bool = False,
 ) -> dict[str, Any]:
-    """Arguments of `containers.create`. Raises InputError for a `gpus` that can't be read."""
+    """Arguments of `containers.create`. Raises InputError for a `gpus` that can't be read.
+
+    Podman often comes without an init program, so there the runner is the first process itself, as
+    it may be; its older versions also know no owner and no inode limit of a tmpfs.
+    """
     import docker
 
     limits = spec.limits
     user = user_id()
     scratch = min(SCRATCH_MB, limits.disk_mb)
+    extra = "" if podman else f",nr_inodes={INODES},uid={user},gid={user}"
     ulimit = docker.types.Ulimit
     return {
         "image": image,
@@ -50,12 +61,12 @@ def options(
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges", *(["label=disable"] if _selinux(info) else [])],
         "user": f"{user}:{user}",
-        "init": True,
+        "init": not podman,
         "working_dir": WORK,
         "mounts": _mounts(spec),
         "tmpfs": {
-            WORK: _tmpfs(limits.disk_mb, f"mode=0755,uid={user},gid={user}"),
-            "/tmp": _tmpfs(scratch, "mode=1777"),
+            WORK: f"{_TMPFS},size={limits.disk_mb}m,mode=1777{extra}",
+            "/tmp": f"{_TMPFS},size={scratch}m,mode=1777{extra}",
         },
         "shm_size": f"{scratch}m",
         "mem_limit": f"{limits.memory_mb}m",
@@ -69,10 +80,6 @@ def options(
         "oom_score_adj": 500,
         "device_requests": _gpus(spec.gpus),
     }
-
-
-def _tmpfs(size_mb: int, access: str) -> str:
-    return f"rw,exec,nosuid,nodev,size={size_mb}m,nr_inodes={INODES},{access}"
 
 
 def user_id() -> int:

@@ -42,13 +42,18 @@ def connect(kind: str) -> Any:
 def description(client: Any) -> str:
     """Name and version of the engine for people: `Docker Engine 28.1, linux/amd64`."""
     version = client.version()
-    name = (version.get("Components") or [{}])[0].get("Name") or "Engine"
-    engine = name if name.lower().startswith("podman") else "Docker Engine"
-    return f"{engine} {version.get('Version', '?')}, {version.get('Os', '?')}/{version.get('Arch', '?')}"
+    name = "Podman" if is_podman(client) else "Docker Engine"
+    return f"{name} {version.get('Version', '?')}, {version.get('Os', '?')}/{version.get('Arch', '?')}"
+
+
+def is_podman(client: Any) -> bool:
+    """Whether podman answers, also where DOCKER_HOST leads to it."""
+    components = client.version().get("Components") or []
+    return any("podman" in str(part.get("Name", "")).lower() for part in components)
 
 
 def _podman_url() -> str:
-    """The podman socket that exists, or DockerException-free UnavailableError with the mend."""
+    """Address of the podman socket that exists. Raises UnavailableError with the mend."""
     named = os.environ.get("CONTAINER_HOST")
     if named:
         return named

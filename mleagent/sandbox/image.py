@@ -32,10 +32,11 @@ DOWNLOAD_S = 1200.0
 
 Progress = Callable[[str], None]
 
-_MENDS = (
+MENDS = (
     f"make the base `{LOCAL_BASE}` with scripts/base-image.sh, "
     "or name an image that is there (--image NAME, setting `image`)"
 )
+"""The two ways out where no registry can be reached."""
 
 
 def recipe(name: str) -> bytes:
@@ -60,8 +61,10 @@ def present(client: Any, name: str) -> bool:
     return True
 
 
-def can_build(client: Any) -> bool:
-    """Whether the stock image could be built now: a base is there, or a registry answers within seconds."""
+def obtainable(client: Any, name: str = "") -> bool:
+    """Whether a missing image could be had now: a registry answers or, for the stock one, a base is here."""
+    if name:
+        return _registry_answers(client, name)
     return any(present(client, base) for base in (PUBLIC_BASE, LOCAL_BASE)) or _registry_answers(client)
 
 
@@ -75,7 +78,7 @@ def ensure(client: Any, name: str = "", progress: Progress | None = None) -> str
     if name:
         if not present(client, name):
             say(f"pulling the image {name}")
-            _pull(client, name)
+            _pull(client, name, "check the name, or leave it out for the stock image")
         return name
     tag = stock_tag()
     if not present(client, tag):
@@ -89,10 +92,10 @@ def _base(client: Any, say: Progress) -> str:
             return base
     if not _registry_answers(client):
         raise UnavailableError(
-            f"no image: {PUBLIC_BASE} is not here and its registry can't be reached; {_MENDS}"
+            f"no image: {PUBLIC_BASE} is not here and its registry can't be reached; {MENDS}"
         )
     say(f"pulling {PUBLIC_BASE}, the base of the stock image")
-    _pull(client, PUBLIC_BASE)
+    _pull(client, PUBLIC_BASE, MENDS)
     return PUBLIC_BASE
 
 
@@ -106,19 +109,22 @@ def _patience(client: Any, seconds: float) -> Iterator[None]:
         client.api.timeout = usual
 
 
-def _registry_answers(client: Any) -> bool:
+def _registry_answers(client: Any, name: str = PUBLIC_BASE) -> bool:
+    """Whether the image's registry can be reached; a refusal (401, 403, 404) is an answer too."""
     import docker
     import requests
 
     try:
         with _patience(client, REGISTRY_PROBE_S):
-            client.images.get_registry_data(PUBLIC_BASE)
+            client.images.get_registry_data(name)
+    except docker.errors.APIError as error:
+        return bool(error.is_client_error())
     except (docker.errors.DockerException, requests.RequestException):
         return False
     return True
 
 
-def _pull(client: Any, name: str) -> None:
+def _pull(client: Any, name: str, mend: str) -> None:
     import docker
     import requests
 
@@ -127,7 +133,7 @@ def _pull(client: Any, name: str) -> None:
     except (docker.errors.DockerException, requests.RequestException) as error:
         reason = str(getattr(error, "explanation", None) or error).splitlines()[0]
         raise UnavailableError(
-            f"image {name}: not on this engine and can't be pulled ({reason}); {_MENDS}"
+            f"image {name}: not on this engine and can't be pulled ({reason}); {mend}"
         ) from None
 
 
@@ -170,12 +176,12 @@ def _run_build(client: Any, archive: Any, base: str, tag: str, network: str | No
         ):
             if "error" in chunk:
                 detail = last or chunk["error"].strip()
-                raise UnavailableError(f"the stock image can't be built from {base}: {detail}; {_MENDS}")
+                raise UnavailableError(f"the stock image can't be built from {base}: {detail}; {MENDS}")
             line = str(chunk.get("stream", "")).strip()
             if "ERROR" in line or not last.startswith("ERROR"):
                 last = line.splitlines()[-1] if line else last
     except (docker.errors.DockerException, requests.RequestException) as error:
-        raise UnavailableError(f"the stock image can't be built: {error}; {_MENDS}") from None
+        raise UnavailableError(f"the stock image can't be built: {error}; {MENDS}") from None
 
 
 def _download_wheels(client: Any, base: str, context: Path) -> bool:
