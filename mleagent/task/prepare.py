@@ -16,7 +16,7 @@ from pathlib import Path
 from ..clock import new_id
 from ..errors import InputError
 from ..records import Input, Task
-from . import assemble
+from . import assemble, private, rows
 from .discover import describe, discover
 from .hashing import content_hash
 from .options import TaskOptions
@@ -25,6 +25,7 @@ from .understanding import Understanding, task_name, understand
 __all__ = ["prepare", "understand", "Understanding"]
 
 TASK_FILE = "task.json"
+OPTIONS_FILE = "options.json"
 _TEMPORARY = re.compile(r"^\.tmp-(\d+)-")
 
 
@@ -51,6 +52,7 @@ def prepare(
     work = place.parent / f".tmp-{os.getpid()}-{new_id()}"
     try:
         task = _write(understood, work)
+        (work / OPTIONS_FILE).write_text(options.model_dump_json(), encoding="utf-8")
         (work / TASK_FILE).write_text(task.model_dump_json(indent=1), encoding="utf-8")
         _publish(work, place)
     finally:
@@ -84,10 +86,10 @@ def _write(understood: Understanding, work: Path) -> Task:
     if understood.sources is None:
         inputs = assemble.write_mounts(understood.mounts, public)
     else:
-        known = assemble.Known.of(understood)
-        rows = assemble.test_rows(known)
-        inputs = assemble.write_public(known, rows, public, full=False)
-        assemble.write_private(known, rows, work / "private")
+        decided = rows.Decided.of(understood)
+        test = rows.test_rows(decided)
+        inputs = assemble.write_public(decided, test, public, full=False)
+        private.write_private(decided, test, work / "private")
     readable(public)
     return understood.task.model_copy(update={"inputs": ordered(inputs)})
 
