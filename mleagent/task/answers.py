@@ -46,7 +46,7 @@ def read_labels(path: Path, part: str, layout: SubmissionLayout, metric: Metric,
 def _column(column: Any, metric: Metric, labels: Labels) -> Array:
     if column.null_count:
         raise ValueError(f"{column.null_count} labels are missing")
-    if metric.spec.prediction == "value":
+    if metric.spec.prediction == "value" or (metric.spec.prediction == "label" and not labels.classes):
         return np.asarray(pc.cast(column, pa.float64()).to_numpy(), dtype=np.float64)
     if pa.types.is_boolean(column.type) and labels.numeric:
         column = pc.cast(column, pa.int64())
@@ -61,8 +61,13 @@ def _column(column: Any, metric: Metric, labels: Labels) -> Array:
 
 def code_pair(metric: Metric, labels: Labels, truth: Array, pred: Array) -> tuple[Array, Array]:
     """Truth and predictions as `metric.measure` takes them, from their coded forms."""
-    if metric.spec.prediction == "ranking" and not metric.own:
+    kind = metric.spec.prediction
+    if kind == "ranking" and not metric.own:
         return lists(truth, pred)
-    if metric.spec.prediction == "label" and (metric.own or (metric.by_value and labels.numeric)):
+    if kind != "label":
+        return truth, pred
+    if not labels.classes:
+        return (truth, pred) if metric.own else metric.coded(truth, pred)
+    if metric.own or (metric.by_value and labels.numeric):
         return labels.levels[truth], labels.levels[pred]
     return truth, pred

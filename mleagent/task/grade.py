@@ -70,9 +70,13 @@ class Grader:
             raise InputError(f"{private} can't be read ({detail}); prepare the task anew") from None
         self.metric = _metric_of(self.layout, private)
         metrics.check(self.metric, self.layout.problem, self.layout.classes)
-        self._labels = Labels(self.layout.classes or ("0", "1"))
-        self._ids = Ids.of(keys.column(ID), self.layout.integer_ids)
+        _check_columns(self.layout, self.metric)
+        binary = ("0", "1") if self.metric.spec.prediction == "probability" else ()
+        self._labels = Labels(self.layout.classes or binary)
         self._part = np.asarray(keys.column(PART).to_pylist())
+        self._ids = Ids.of(keys.column(ID), self.layout.integer_ids)
+        own = keys.column(ID).take(np.flatnonzero(self._part == "test"))
+        self._own_ids = Ids.of(own, self.layout.integer_ids)
         self._user_ids = keys.column(USER_ID)
         self._order = keys.column(ORDER).to_numpy()
         self._parsed: OrderedDict[bytes, _Parsed] = OrderedDict()
@@ -125,19 +129,21 @@ class Grader:
     def cut(self, submission: bytes) -> bytes:
         """The file to upload: the user's own test rows, ids, order and header. Raises SubmissionError.
 
+        `submission` answers every public test row, or, after a refit, the user's own rows alone.
         Numbers stand as they were written; labels in the spelling of the user's own classes.
         """
-        rows = self._own_rows()
-        table = self._read(submission).table.take(rows)
-        answers = prediction_columns(self.layout)
+        parsed, rows = self._own(submission)
+        table = parsed.table.take(rows)
+        answers = set(prediction_columns(self.layout))
+        as_classes = self.metric.spec.prediction == "label" and not self.layout.class_columns
         columns: list[list[str]] = []
         for name in self.layout.columns:
             texts = table.column(name)
-            if name in answers and self.metric.spec.prediction == "label":
+            if name not in answers:
+                columns.append(self._user_ids.take(self._own_rows()).to_pylist())
+            elif as_classes and self._labels.classes:
                 codes, _ = self._labels.codes(texts)
                 columns.append([self._labels.classes[code] for code in codes])
-            elif name not in answers and name not in dict(self.layout.class_columns):
-                columns.append(self._user_ids.take(rows).to_pylist())
             else:
                 columns.append(texts.to_pylist())
         return write_csv(self.layout.user_columns or self.layout.columns, columns)
@@ -145,10 +151,11 @@ class Grader:
     def agreement(self, a: bytes, b: bytes) -> float:
         """How alike two submissions rank the user's own test rows, -1..1 (see `agreement`).
 
-        1 where there are no such rows. Raises SubmissionError when either can't be read.
+        Each may answer every row or the user's own alone. 1 where there are no such rows. Raises
+        SubmissionError when either can't be read.
         """
-        rows = self._own_rows()
-        return agreement(self._read(a).predictions[rows], self._read(b).predictions[rows], self.metric)
+        (left, rows), (right, others) = self._own(a), self._own(b)
+        return agreement(left.predictions[rows], right.predictions[others], self.metric)
 
     # --- inside --------------------------------------------------------------------
 
@@ -157,11 +164,23 @@ class Grader:
         rows = np.flatnonzero(self._part == "test")
         return rows[np.argsort(self._order[rows], kind="stable")]
 
-    def _read(self, submission: bytes) -> _Parsed:
-        key = hashlib.blake2b(submission, digest_size=16).digest()
+    def _own(self, submission: bytes) -> tuple[_Parsed, Array]:
+        """A submission and which of its rows, in what order, are the user's own test file's."""
+        try:
+            return self._read(submission), self._own_rows()
+        except SubmissionError as error:
+            try:
+                parsed = self._read(submission, own=True)
+            except SubmissionError:
+                raise error from None
+        return parsed, np.argsort(self._order[self._part == "test"], kind="stable")
+
+    def _read(self, submission: bytes, own: bool = False) -> _Parsed:
+        """Parse, or recall; `own`: only the user's own rows are answered."""
+        key = hashlib.blake2b(submission, digest_size=16, salt=b"own" if own else b"all").digest()
         known = self._parsed.get(key)
         if known is None:
-            table = read_table(submission, self.layout, self._ids)
+            table = read_table(submission, self.layout, self._own_ids if own else self._ids)
             known = _Parsed(table, parse(table, self.layout, self.metric, self._labels))
             self._parsed[key] = known
         self._parsed.move_to_end(key)
@@ -208,10 +227,31 @@ class Grader:
 
 
 def _metric_of(layout: SubmissionLayout, private: Path) -> Metric:
-    if not layout.metric_source:
-        return metrics.of_spec(layout.metric)
     spec = layout.metric
+    if not layout.metric_source:
+        return metrics.of_spec(spec)
+    kind = spec.prediction
+    # Where nothing said what the function takes: columns of classes are probabilities, words are no values.
+    if kind == "value" and layout.class_columns:
+        kind = "probability"
+    elif kind == "value" and layout.classes and not metrics.numeric(layout.classes):
+        kind = "label"
     user = metrics.load_user_metric(
-        layout.metric_source, private, spec.direction == "maximize", spec.optimum, spec.prediction
+        layout.metric_source, private, spec.direction == "maximize", spec.optimum, kind
     )
-    return replace(user, spec=spec)
+    return replace(user, spec=spec.model_copy(update={"prediction": kind}))
+
+
+def _check_columns(layout: SubmissionLayout, metric: Metric) -> None:
+    """Raise InputError where the submission's columns can't answer the targets."""
+    given, wanted = len(prediction_columns(layout)), len(layout.targets)
+    many = metric.spec.prediction == "probability" and len(layout.classes) > 2
+    if layout.class_columns or (given == wanted and not many):
+        return
+    what = (
+        f"one for each of the {len(layout.classes)} classes" if many else f"one for each of {wanted} targets"
+    )
+    raise InputError(
+        f"metric {metric.spec.name} needs prediction columns, {what}, and the sample submission has {given}; "
+        "mend sample_submission.csv or set another [task] metric"
+    )

@@ -85,17 +85,17 @@ class Metric:
 
     def score(self, truth: Array, pred: Array) -> float:
         """The score in the metric's own unit."""
-        y, p = self._coded(np.asarray(truth), np.asarray(pred))
+        y, p = self.coded(np.asarray(truth), np.asarray(pred))
         return self.measure(y, p).score
 
     def standard_error(self, truth: Array, pred: Array) -> float | None:
         """The standard error of `score`, in the metric's own unit."""
-        y, p = self._coded(np.asarray(truth), np.asarray(pred))
+        y, p = self.coded(np.asarray(truth), np.asarray(pred))
         return norm(self.measure(y, p).deviations)
 
     def dummy(self, truth: Array) -> float:
         """The score of the best constant prediction on these rows."""
-        y, _ = self._coded(np.asarray(truth), np.asarray(truth))
+        y, _ = self.coded(np.asarray(truth), np.asarray(truth))
         classes = int(y.max()) + 1 if self.spec.prediction == "probability" and y.ndim == 1 else 0
         return self.measure_dummy(y, classes if classes > 2 else 0).score
 
@@ -103,10 +103,11 @@ class Metric:
         """Each row's contribution, shape (n,), whose mean is the score; None where there is no such thing."""
         if self.rows is None:
             return None
-        y, p = self._coded(np.asarray(truth), np.asarray(pred))
+        y, p = self.coded(np.asarray(truth), np.asarray(pred))
         return self.rows(y, p) if self._whole(y) else None
 
-    def _coded(self, truth: Array, pred: Array) -> tuple[Array, Array]:
+    def coded(self, truth: Array, pred: Array) -> tuple[Array, Array]:
+        """Both sides as `measure` takes them: text labels as codes, lists as matrices of codes."""
         kind = self.spec.prediction
         if kind == "value":
             return truth.astype(np.float64), pred.astype(np.float64)

@@ -88,12 +88,14 @@ def parse(table: Any, layout: SubmissionLayout, metric: Metric, labels: Labels) 
     kind = metric.spec.prediction
     if kind == "value":
         parts = [_values(table.column(name), name, where, metric) for name in columns]
+    elif layout.class_columns:
+        return _class_probabilities(table, layout, where, labels, metric)
+    elif kind == "label" and not labels.classes:
+        parts = [_whole(table.column(name), name, where) for name in columns]
     elif kind == "label":
         parts = [_labels(table.column(name), name, where, labels) for name in columns]
     elif kind == "ranking":
         return _ranking(table.column(columns[0]), columns[0], where)
-    elif layout.class_columns:
-        return _class_probabilities(table, layout, where, labels)
     else:
         parts = [_probabilities(table.column(name), name, where) for name in columns]
     return parts[0] if len(parts) == 1 else np.column_stack(parts)
@@ -185,8 +187,13 @@ def _probabilities(column: Any, name: str, where: Where) -> Floats:
     return np.clip(numbers, 0.0, 1.0)
 
 
-def _class_probabilities(table: Any, layout: SubmissionLayout, where: Where, labels: Labels) -> Array:
-    """One column a class in the order of the classes, shape (n, K); for two classes that of class 1."""
+def _class_probabilities(
+    table: Any, layout: SubmissionLayout, where: Where, labels: Labels, metric: Metric
+) -> Array:
+    """One column a class in the order of the classes, shape (n, K); for two classes that of class 1.
+
+    Where the metric wants labels, the code of the likeliest class, shape (n,).
+    """
     by_code = {
         labels.code(label): _probabilities(table.column(name), name, where)
         for name, label in layout.class_columns
@@ -202,6 +209,8 @@ def _class_probabilities(table: Any, layout: SubmissionLayout, where: Where, lab
         shown = first_of((where(int(row)) for row in rows[:3]), len(rows))
         what = _plural(rows, "row", "rows")
         raise SubmissionError(f"{len(rows)} {what} whose probabilities are all 0 ({shown})")
+    if metric.spec.prediction == "label":
+        return np.asarray(matrix.argmax(axis=1))
     return matrix[:, 1] / total if matrix.shape[1] == 2 else matrix
 
 
@@ -219,6 +228,16 @@ def _labels(column: Any, name: str, where: Where, labels: Labels) -> Array:
     mend = "; write labels, not probabilities" if fraction else ""
     what = f"{_plural(rows, 'label', 'labels')} not among the classes ({shown}), e.g. {quoted(example)},"
     raise _refuse(what, rows, name, where, mend)
+
+
+def _whole(column: Any, name: str, where: Where) -> Floats:
+    """Labels of a task that lists no classes: any whole numbers."""
+    numbers = _numbers(column, name, where)
+    rows = np.flatnonzero(numbers != np.round(numbers))
+    if len(rows):
+        what = f"{_plural(rows, 'label is', 'labels are')} no whole number, e.g. {numbers[rows[0]]:g},"
+        raise _refuse(what, rows, name, where)
+    return numbers
 
 
 def _ranking(column: Any, name: str, where: Where) -> Array:

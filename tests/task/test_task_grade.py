@@ -299,3 +299,65 @@ def test_a_step_costs_little(tmp_path: Path) -> None:
         assert grader.grade(data, best).valid
         spent.append(time.perf_counter() - start)
     assert sorted(spent)[3] < 0.04
+
+
+def test_a_refit_answers_the_users_rows_alone(tmp_path: Path) -> None:
+    grader = regression(tmp_path)
+    texts = np.asarray([f"{value:.3f}" for value in Y])
+    own = [row for row, part in enumerate(PARTS) if part == "test"]
+    alone = csv_of({"id": [IDS[row] for row in own], "y": texts[own]})
+    assert grader.cut(alone) == grader.cut(sub(texts))
+    assert grader.agreement(sub(texts), alone) == pytest.approx(1.0)
+    assert "missing ids" in grader.grade(alone).reason  # yet it is no submission to score
+    with pytest.raises(SubmissionError, match="missing ids"):
+        grader.cut(csv_of({"id": [IDS[row] for row in own[:-1]], "y": texts[own[:-1]]}))
+
+
+def test_a_refit_without_ids_matches_by_position(tmp_path: Path) -> None:
+    grader = regression(tmp_path, id_column=None, columns=("y",))
+    own = [row for row, part in enumerate(PARTS) if part == "test"]
+    assert grader.cut(csv_of({"y": Y[own]})) == grader.cut(csv_of({"y": Y}))
+
+
+def test_several_label_targets_without_classes(tmp_path: Path) -> None:
+    truth = {"a": (np.arange(ROWS) % 3).tolist(), "b": BITS.astype(float).tolist()}
+    grader = Grader(make_private(tmp_path, "accuracy", truth, PARTS, problem="multi-target"))
+    data = csv_of({"id": IDS, "a": truth["a"], "b": [7] * ROWS})
+    grade = grader.grade(data)
+    assert grade.score is not None and grade.score.value == pytest.approx(0.5)
+    assert "no whole number" in grader.grade(csv_of({"id": IDS, "a": truth["a"], "b": [0.5] * ROWS})).reason
+    assert grader.cut(data).startswith(b"id,a,b\n")
+
+
+def test_class_columns_for_a_metric_of_labels(tmp_path: Path) -> None:
+    words = np.where(BITS, "yes", "no")
+    grader = Grader(
+        make_private(
+            tmp_path,
+            "accuracy",
+            {"y": words.tolist()},
+            PARTS,
+            problem="binary",
+            classes=("no", "yes"),
+            columns=("id", "yes", "no"),
+            class_columns=(("yes", "yes"), ("no", "no")),
+        )
+    )
+    data = csv_of({"id": IDS, "yes": BITS * 0.6 + 0.1, "no": 0.5 - BITS * 0.2})
+    assert grader.grade(data).utility == 1.0
+    assert grader.cut(data).splitlines()[0] == b"id,yes,no"
+
+
+def test_columns_that_cannot_answer_are_refused_at_once(tmp_path: Path) -> None:
+    folder = make_private(
+        tmp_path, "logloss", {"y": ["a", "b", "c"] * 2}, ["feedback"] * 6, classes=("a", "b", "c")
+    )
+    with pytest.raises(InputError, match="one for each of the 3 classes"):
+        Grader(folder)
+
+
+def test_a_metric_of_numbers_refuses_class_columns(tmp_path: Path) -> None:
+    more = {"columns": ("id", "n", "y1"), "class_columns": (("n", "0"), ("y1", "1")), "classes": ("0", "1")}
+    folder = make_private(tmp_path, "rmse", {"y": BITS.tolist()}, PARTS, problem="binary", **more)
+    with pytest.raises(InputError, match="has 2"):
+        Grader(folder)

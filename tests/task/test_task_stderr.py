@@ -21,8 +21,8 @@ def test_standard_errors_cover(name: str) -> None:
     scores, errors, deltas, delta_errors = [], [], [], []
     for _ in range(300):
         truth, a, b = population(name, rng, 250)
-        y, p = metric._coded(truth, a)
-        first, second = metric.measure(y, p), metric.measure(*metric._coded(truth, b))
+        y, p = metric.coded(truth, a)
+        first, second = metric.measure(y, p), metric.measure(*metric.coded(truth, b))
         scores.append(first.score)
         errors.append(norm(first.deviations))
         deltas.append(first.score - second.score)
@@ -64,8 +64,8 @@ def test_utility_errors_cover(name: str) -> None:
     values, errors, deltas, delta_errors = [], [], [], []
     for _ in range(300):
         truth, a, b = population(name, rng, 250)
-        y, p = metric._coded(truth, a)
-        first, second = metric.measure(y, p), metric.measure(*metric._coded(truth, b))
+        y, p = metric.coded(truth, a)
+        first, second = metric.measure(y, p), metric.measure(*metric.coded(truth, b))
         dummy = metric.measure_dummy(y)
         value, error = utility_and_error(first, dummy, metric.spec.optimum)
         delta, delta_error = paired_difference(first, second, dummy, metric.spec.optimum)
