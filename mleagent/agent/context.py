@@ -100,6 +100,8 @@ class Context:
         self._add(Message(role="user", content=f"{brief.content}\n\n{summary}"))
 
     def _root(self, settings: dict[str, str]) -> tuple[Message, Message]:
+        from ..task.profile import task_profile  # heavy
+
         task = self._task
         system = self._templates.render("system", mount=task.mount, **settings)
         brief = self._templates.render(
@@ -109,7 +111,7 @@ class Context:
             description=_cut(task.description.strip(), MAX_DESCRIPTION),
             prediction=PREDICTIONS[task.metric.prediction] if task.metric else "",
             files=file_lines(task),
-            profile=read_profile(task),
+            profile=task_profile(task),
         )
         return Message(role="system", content=system), Message(role="user", content=brief)
 
@@ -128,16 +130,6 @@ def file_lines(task: Task, most: int = 30) -> list[str]:
         folders = sorted({str(Path(item.path).parent) for item in media})
         lines += [f"{folder}/ (media)" for folder in folders[:5]]
     return lines[:most] + ([f"... and {len(lines) - most} more"] if len(lines) > most else [])
-
-
-def read_profile(task: Task) -> str:
-    """The prepared profile text, or a column list where there is none."""
-    path = task.public.parent / "profile.txt"
-    if path.is_file():
-        return path.read_text(encoding="utf-8").strip()
-    return "\n".join(
-        f"{c.name}: {c.type}, {c.missing:.0%} missing, {c.unique} values {c.note}" for c in task.columns
-    )
 
 
 def summary_lines(steps: Sequence[Step], room_chars: int) -> list[str]:

@@ -91,6 +91,12 @@ class Workspace:
         pending, self._pending = self._pending, {}
         return pending
 
+    def resend(self, path: str) -> None:
+        """Tell the sandbox this file again with the next run (it was given another version)."""
+        data = self.read(path)
+        if data is not None:
+            self._pending[inside(path)] = data
+
     def resend_all(self) -> None:
         """After the sandbox was made anew: everything is pending."""
         self._pending = {path: (self.root / path).read_bytes() for path in self.paths()}

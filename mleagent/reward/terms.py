@@ -90,13 +90,20 @@ class Scheme:
         """One reward a step, oldest first; None where the next execution is still to come."""
         return [self._reward(parts) if parts is not None else None for parts in self._parts(facts)]
 
+    def since(self, facts: Sequence[Facts], start: int) -> list[Reward | None]:
+        """The rewards of steps `start` and later only: logging a step costs the same in a long session."""
+        return [self._reward(parts) if parts is not None else None for parts in self._parts(facts, start)]
+
     def final(self, facts: Sequence[Facts]) -> list[Reward]:
         """The same for a session that has ended: what waited in vain is worth the floor."""
         nothing = (part("next execution", self.floor, "none followed"),)
         return [self._reward(nothing if parts is None else parts) for parts in self._parts(facts)]
 
-    def _parts(self, facts: Sequence[Facts]) -> list[Parts | None]:
+    def _parts(self, facts: Sequence[Facts], start: int = 0) -> list[Parts | None]:
         history, judged = History(), list[Parts | None]()
+        for step in facts[:start]:
+            history = history.after(step)
+        facts = facts[start:]
         for step in facts:
             judged.append(self.judge(step, history))
             history = history.after(step)

@@ -1,0 +1,191 @@
+"""Builds the collaborators of a session: policy, sandbox, scorer, workspace, prompt settings.
+
+Used by `start.py` for new and resumed sessions alike, so that both are made of
+the same things.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from .. import events
+from ..config import Settings, data_home, seconds
+from ..errors import InputError
+from ..protocols import Policy, Sandbox, SandboxSpec
+from ..records import Limits, Sampling, Session, Task
+from ..reward.annotate import AstAnnotator
+from ..task.options import TaskOptions
+from ..trajectory.redaction import redact
+from ..trajectory.store import Store
+from .budget import Budget
+from .checkpoints import Checkpoints
+from .context import Context
+from .execute import Executor
+from .folder import SessionFolder
+from .log import Log
+from .parts import Parts
+from .perform import Performer
+from .scorers import Claimed, Command, HeldOut
+from .session import Solver
+from .templates import Templates
+from .wish import Wish
+from .workspace import Workspace
+
+SMALL_CODE = 2**20
+"""Project files up to this size (bytes) are copied into the workspace, where they can be changed."""
+
+
+def policy_of(wish: Wish) -> Policy:
+    """The policy that `--model` names, ready to be asked. Raises InputError, UnavailableError, PolicyError."""
+    from ..policy.choose import choose
+
+    return choose(
+        wish.settings.model, wish.settings, wish.seed, lambda text: wish.emit(events.Notice(text=text))
+    )
+
+
+def sandbox_of(
+    wish: Wish, task: Task, options: TaskOptions, session_id: str
+) -> tuple[Sandbox, Callable[[Path], Sandbox]]:
+    """The session's sandbox, started, and a maker of others of its kind."""
+    from ..sandbox.choose import choose, make
+
+    spec = SandboxSpec(
+        session_id=session_id,
+        task_name=task.name,
+        public=task.public,
+        limits=limits_of(wish.settings),
+        image=options.env.image or wish.settings.image,
+        gpus=wish.gpus,
+        mounts=wish.mounts,
+    )
+    sandbox = choose(
+        wish.settings.sandbox, spec, wish.settings, lambda text: wish.emit(events.Notice(text=text))
+    )
+    sandbox.start()
+
+    def another(public: Path) -> Sandbox:
+        return make(sandbox.name, sandbox.spec.model_copy(update={"public": public}))
+
+    return sandbox, another
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Limits of a run on this machine."""
+    cores = float(os.cpu_count() or 1)
+    return Limits(
+        wall_s=seconds(settings.exec_limit, "--exec-limit"),
+        memory_mb=settings.memory_mb,
+        cpus=min(settings.cpus or cores, cores),
+        disk_mb=settings.disk_mb,
+    )
+
+
+def solver_of(
+    wish: Wish,
+    session: Session,
+    options: TaskOptions,
+    policy: Policy,
+    sandbox: Sandbox,
+    make_sandbox: Callable[[Path], Sandbox],
+) -> Solver:
+    """Everything put together; locks the session's folder and opens the store."""
+    task, settings, home = session.task, wish.settings, data_home()
+    folder = SessionFolder(home, session.id)
+    folder.lock()
+    store = Store.open(home / "store.db")
+    steps = store.steps(session.id)
+    templates = Templates()
+    workspace = Workspace(folder.work, Checkpoints(folder.checkpoints, settings.checkpoint_mb))
+    limits = limits_of(settings)
+    executor = Executor(
+        sandbox,
+        workspace,
+        AstAnnotator(),
+        limits,
+        settings.checkpoint_mb * 2**20,
+        lambda text: redact(text).text,
+    )
+    solution = _solution(task, workspace, fresh=not steps)
+    _set_scorer(executor, task, steps[0].score.value if steps and steps[0].score else None)
+    packages = sandbox.packages()
+    parts = Parts(
+        home=home, store=store, policy=policy, sandbox=sandbox, make_sandbox=make_sandbox, folder=folder,
+        options=options, templates=templates, context=Context(templates, task, session.instruction),
+        executor=executor, performer=Performer(task, workspace, executor, solution),
+        budget=Budget(settings.steps, seconds(settings.time, "--time"), wish.tokens), control=wish.control,
+        log=Log(store, templates.digest()), emit=wish.emit,
+        sampling=Sampling(temperature=settings.temperature, max_tokens=settings.max_tokens),
+        prompt_settings=_prompt_settings(task, solution, packages, limits), packages=packages,
+        exec_limit_s=limits.wall_s, baseline=bool(task.start), confirm_refit=wish.confirm_refit,
+    )  # fmt: skip
+    return Solver(parts, session, steps)
+
+
+def _set_scorer(executor: Executor, task: Task, baseline: float | None) -> None:
+    if task.kind == "eval":
+        command = Command(task, executor.workspace, executor.evaluate, executor.limits)
+        command.restore(baseline)
+        executor.scorer = command
+    elif task.private is not None:
+        executor.scorer = HeldOut(task.private, task.verified)
+    else:
+        executor.scorer = Claimed(task)
+
+
+def _solution(task: Task, workspace: Workspace, fresh: bool) -> str:
+    """The script that a write runs at once; a project's own code is copied into the workspace first."""
+    if fresh:
+        for item in task.inputs:
+            path = task.public / item.path
+            if item.role == "code" and path.is_file() and path.stat().st_size <= SMALL_CODE:
+                workspace.write(item.path, path.read_bytes())
+    if not task.start:
+        return "solution.py"
+    if not task.start.endswith(".ipynb"):
+        return task.start
+    name = Path(task.start).with_suffix(".py").name
+    if fresh:
+        workspace.write(name, _notebook_code(task.public / task.start).encode())
+    return name
+
+
+def _notebook_code(path: Path) -> str:
+    """The code cells of a notebook as one script; shell and magic lines become comments."""
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"--start {path.name}: not a readable notebook ({error})") from None
+    lines = "\n\n".join(sources).splitlines()
+    return "\n".join(f"# {line}" if line.lstrip().startswith(("!", "%")) else line for line in lines) + "\n"
+
+
+def _prompt_settings(task: Task, solution: str, packages: tuple[str, ...], limits: Limits) -> dict[str, str]:
+    wanted = (
+        "numpy",
+        "pandas",
+        "scikit-learn",
+        "scipy",
+        "lightgbm",
+        "xgboost",
+        "catboost",
+        "torch",
+        "polars",
+        "pillow",
+    )
+    names = {package.partition("==")[0].lower(): package for package in packages}
+    listed = [names[name].replace("==", " ") for name in wanted if name in names]
+    return {
+        "solution": solution,
+        "packages": ", ".join(listed) or "the standard library only",
+        "exec_limit": f"{limits.wall_s / 60:.0f} minutes"
+        if limits.wall_s >= 120
+        else f"{limits.wall_s:.0f} seconds",
+        "cpus": str(math.ceil(limits.cpus)),
+        "metric": task.metric.name if task.metric else "score",
+    }

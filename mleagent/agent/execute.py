@@ -1,0 +1,161 @@
+"""Runs code in the sandbox and says what came of it: instrument, run, collect, score.
+
+Takes a script of the workspace or a shell command, gives an `Outcome` with the
+execution, milestones, grade and the text the model is told. The script runs with
+milestone prints inserted; line numbers and output are put back before anybody
+sees them. A sandbox that goes away ends the run with the verdict `lost` and is
+made anew for the next.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from threading import Event
+
+from .. import clock
+from ..errors import SandboxError, SandboxLostError
+from ..protocols import Annotator, Sandbox
+from ..records import Execution, Grade, Limits
+from ..reward.instrument import Instrumented, instrument
+from ..reward.milestones import collect
+from .outcome import Outcome
+from .report import observation, verdict_line
+from .scorers import SUBMISSION, Command, Scorer, self_reported
+from .workspace import Workspace
+
+Emit = Callable[[str], None]
+MAX_LOST = 3
+"""Sandboxes lost in a row before the session gives up."""
+_NO_MARKS = Instrumented(source="", tag="none")
+
+
+class Executor:
+    """The session's one way to run anything."""
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        workspace: Workspace,
+        annotator: Annotator,
+        limits: Limits,
+        pull_bytes: int,
+        redact: Callable[[str], str],
+    ) -> None:
+        """`scorer` is set once it exists (the project's eval command runs through this executor)."""
+        self.sandbox, self.workspace, self.annotator = sandbox, workspace, annotator
+        self.limits, self._pull_bytes, self._redact = limits, pull_bytes, redact
+        self.scorer: Scorer | None = None
+        self._lost = 0
+        self.limit_s = limits.wall_s
+        """Wall limit of the next run in seconds; the loop sets it from the budget."""
+
+    def script(self, path: str, best: bytes | None, on_output: Emit, stop: Event) -> Outcome:
+        """Run a Python script of the workspace, instrumented, and score what it left."""
+        source = (self.workspace.read(path) or b"").decode("utf-8", errors="replace")
+        tag = clock.new_id()[-6:]
+        program = instrument(source, self.annotator.annotate(source), tag, path)
+        self.workspace.resend(path)
+        return self._go(f"python {shlex.quote(path)}", program, path, best, on_output, stop)
+
+    def command(self, command: str, best: bytes | None, on_output: Emit, stop: Event) -> Outcome:
+        """Run a shell command and score a submission it left."""
+        return self._go(command, _NO_MARKS, "", best, on_output, stop)
+
+    def _go(
+        self, command: str, program: Instrumented, path: str, best: bytes | None, on_output: Emit, stop: Event
+    ) -> Outcome:
+        if self.workspace.read(SUBMISSION) is not None:
+            self.workspace.remove(SUBMISSION)  # what lies there afterwards is this run's own
+        pending = self.workspace.take_pending()
+        if path:
+            pending[path] = program.source.encode()
+        limits = self.limits.model_copy(update={"wall_s": self.limit_s})
+        run = self._run(command, pending, limits, _hiding_milestones(on_output), stop, path)
+        fresh = self.workspace.read(SUBMISSION) if run.status != "lost" else None
+        claims = collect(program, run.output, run.line_times)
+        clean = run.model_copy(
+            update={
+                "output": program.restore(claims.output) if path else claims.output,
+                "line_times": claims.line_times,
+            }
+        )
+        grade = self._grade(clean, fresh, best)
+        kept = collect(program, run.output, run.line_times, grade, fresh is not None)
+        safe = clean.model_copy(
+            update={"output": self._redact(clean.output), "detail": self._redact(clean.detail)}
+        )
+        return Outcome(
+            body=observation(safe, self.sandbox.skipped),
+            verdict=verdict_line(grade),
+            execution=self._with_eval(safe),
+            grade=grade,
+            submission=fresh,
+            milestones=kept.milestones if path else (),
+            forged=kept.forged,
+            self_reported=self_reported(clean.output),
+        )
+
+    def _run(
+        self,
+        command: str,
+        files: dict[str, bytes | None],
+        limits: Limits,
+        on_output: Emit | None,
+        stop: Event | None,
+        path: str = "",
+    ) -> Execution:
+        """put, run, pull; a lost sandbox becomes a verdict and is replaced."""
+        try:
+            self.sandbox.put(files)
+            run = self.sandbox.run(command, limits, on_output, stop)
+            if run.status == "lost":
+                raise SandboxLostError(run.detail or "the sandbox went away")
+            changed = self.sandbox.pull(self._pull_bytes)
+        except SandboxLostError as error:
+            return self._replace(command, str(error))
+        self._lost = 0
+        self.workspace.absorb(changed, self.sandbox.removed, keep=path)
+        if path:
+            self.workspace.resend(path)
+        return run
+
+    def _replace(self, command: str, why: str) -> Execution:
+        """Make the sandbox anew after it was lost. Raises SandboxError when that keeps failing."""
+        self._lost += 1
+        if self._lost >= MAX_LOST:
+            raise SandboxError(f"the sandbox was lost {self._lost} times in a row: {why}")
+        try:
+            self.sandbox.start()
+        except SandboxError as error:
+            why = f"{why}; {error}"
+        self.workspace.resend_all()
+        return Execution(command=command, status="lost", detail=why, sandbox=self.sandbox.name)
+
+    def evaluate(self, command: str, limits: Limits) -> Execution:
+        """Run the project's eval command; see `scorers.Command`."""
+        bounded = limits.model_copy(update={"wall_s": min(limits.wall_s, self.limit_s)})
+        return self._run(command, self.workspace.take_pending(), bounded, None, None)
+
+    def _grade(self, run: Execution, fresh: bytes | None, best: bytes | None) -> Grade | None:
+        return self.scorer.score(run, fresh, best) if self.scorer else None
+
+    def _with_eval(self, run: Execution) -> Execution:
+        """Add what the eval command cost to the run it belongs to."""
+        extra = self.scorer.last if isinstance(self.scorer, Command) else None
+        return run.model_copy(update={"duration_s": run.duration_s + extra.duration_s}) if extra else run
+
+
+def _hiding_milestones(on_output: Emit) -> Emit:
+    """Live output without the tool's own lines; partial lines wait for their end."""
+    held = ""
+
+    def emit(text: str) -> None:
+        nonlocal held
+        lines = (held + text).split("\n")
+        held = lines.pop()
+        shown = "".join(line + "\n" for line in lines if "[mle:" not in line)
+        if shown:
+            on_output(shown)
+
+    return emit

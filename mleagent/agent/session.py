@@ -1,0 +1,173 @@
+"""The loop: ask the policy, perform the action, score, reward, log. One step after another.
+
+`Solver.run` goes on until a `Finished` is raised somewhere below (submitted,
+budget spent, stalled, interrupted, broken), commits every step in one
+transaction before the next begins, and emits events; who shows or records them
+is none of its business. What it is made of is put together in `start.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from .. import clock, events
+from ..errors import PolicyError, SandboxError
+from ..records import Action, Completion, Session, State, Step
+from . import asking, flow, stuck
+from .outcome import Outcome, facts_of, is_better
+from .parts import Parts
+from .requests import serve
+
+
+class Ender(Protocol):
+    """Ends a session: see `finish.finish`."""
+
+    def __call__(self, solver: Solver, end: flow.Finished) -> events.SessionEnd:
+        """Writes the submission, closes the records, gives the last event."""
+        ...
+
+
+class Solver:
+    """One session in progress. Not thread-safe; `Parts.control` is how other threads reach it."""
+
+    def __init__(self, parts: Parts, session: Session, steps: list[Step]) -> None:
+        """`steps` are those of earlier sittings, oldest first."""
+        self.parts, self.session, self.steps = parts, session, steps
+        self.best_bytes = next(
+            (parts.folder.submission_of(s.submission_path) for s in steps if s.id == session.best_step_id),
+            None,
+        )
+
+    def run(self, finish: Ender) -> events.SessionEnd:
+        """Work until something ends the session; the last event is emitted and returned."""
+        try:
+            if self.parts.baseline and not self.steps:
+                self._baseline()
+            while True:
+                self.step()
+        except flow.Finished as end:
+            result = finish(self, end)
+        except (PolicyError, SandboxError) as error:
+            result = finish(self, flow.Broken(str(error)))
+        self.parts.emit(result)
+        return result
+
+    def step(self) -> None:
+        """One step, committed. Raises Finished when there is no next one."""
+        self._border()
+        started = clock.monotonic()
+        budget = self.parts.budget
+        self.parts.emit(
+            events.StepStart(
+                step=self.next_index(), steps_left=budget.steps_left,
+                time_left_s=budget.time_left_s, tokens_left=budget.tokens_left,
+            )
+        )  # fmt: skip
+        action, completion, repaired = asking.ask(self)
+        self.parts.emit(events.ActionParsed(action=action))
+        outcome = self._perform(action)
+        self._commit(action, completion, outcome, repaired, started)
+        if action.kind == "submit":
+            raise flow.Submitted
+
+    def state(self) -> State:
+        """What the policy may look at."""
+        budget, parts = self.parts.budget, self.parts
+        return State(
+            task=self.session.task, steps=tuple(self.steps), best=self.session.best,
+            best_step_id=self.session.best_step_id, instruction=self.session.instruction,
+            steps_left=budget.steps_left, time_left_s=budget.time_left_s,
+            exec_limit_s=budget.run_limit_s(parts.exec_limit_s), packages=parts.packages,
+            solution=parts.performer.solution, seed=self.session.seed,
+        )  # fmt: skip
+
+    def _border(self) -> None:
+        """Between two steps: the user's wishes, then the limits."""
+        control = self.parts.control
+        if control.paused and not control.leaving:
+            self.parts.emit(events.Paused(reason="paused"))
+        control.wait_while_paused()
+        if control.leaving:
+            raise flow.Interrupted
+        control.stop.clear()
+        serve(self, control.take_requests())
+        self.parts.budget.check()
+        stuck.check(self.steps)
+
+    def _baseline(self) -> None:
+        """Step 0: the user's own script, as it is."""
+        started = clock.monotonic()
+        action = Action(
+            kind="run", plan="the user's baseline", body=f"python {self.parts.performer.solution}"
+        )
+        self.parts.emit(events.ActionParsed(action=action))
+        self._commit(action, None, self._perform(action, baseline=True), False, started)
+
+    def _perform(self, action: Action, baseline: bool = False) -> Outcome:
+        parts = self.parts
+        if action.kind == "submit":
+            return Outcome(
+                body="Submitted the best so far." if self.session.best_step_id else "Nothing to submit."
+            )
+        rejection = parts.control.approve(action) if parts.control.approve and not baseline else None
+        if parts.control.leaving:
+            raise flow.Interrupted
+        if rejection is not None:
+            return Outcome(body=f"The user rejected this action. {rejection}".strip(), rejected=True)
+        parts.executor.limit_s = parts.budget.run_limit_s(parts.exec_limit_s)
+        if parts.performer.executes(action):
+            parts.emit(events.RunStart(command=action.body if action.kind == "run" else action.path,
+                                       limit_s=parts.executor.limit_s))  # fmt: skip
+        outcome = parts.performer.perform(
+            action, self.steps, self.best_bytes, lambda text: parts.emit(events.Output(text=text)),
+            parts.control.stop, script=parts.performer.solution if baseline else "",
+        )  # fmt: skip
+        if parts.control.leaving:
+            raise flow.Interrupted
+        if outcome.diff:
+            parts.emit(events.Diff(path=outcome.path, diff=outcome.diff))
+        if outcome.execution:
+            parts.emit(events.RunEnd(execution=outcome.execution))
+        return outcome
+
+    def _commit(
+        self, action: Action, completion: Completion | None, outcome: Outcome, repaired: bool, started: float
+    ) -> None:
+        """Make the step a record, store it, tell everybody."""
+        facts = facts_of(
+            action, outcome, completion, self.parts.yardstick, self.session.best_utility, repaired
+        )
+        step = self.parts.log.step(self, action, completion, outcome, facts)
+        before = self.session.best
+        better = facts.submission == "valid" and (
+            is_better(step.score, before) or self.session.best_step_id is None
+        )
+        if better:
+            self._new_best(step, outcome)
+        self.parts.budget.count(step)
+        wall = self.parts.budget.elapsed_s
+        self.session = self.session.model_copy(update={"steps": step.index, "wall_s": wall})
+        step = self.parts.log.commit(self, step, started)
+        for taken_back in outcome.undone:
+            self.parts.store.add_label(taken_back, "undone")
+        if outcome.rejected:
+            self.parts.store.add_label(step.id, "rejected")
+        self.steps.append(step)
+        self.parts.emit(self.parts.log.step_end(self, step, better, before))
+        self._observe(outcome)
+
+    def _new_best(self, step: Step, outcome: Outcome) -> None:
+        self.best_bytes = outcome.submission
+        utility = outcome.grade.utility if outcome.grade else None
+        self.session = self.session.model_copy(
+            update={"best_step_id": step.id, "best": step.score, "best_utility": utility}
+        )
+
+    def _observe(self, outcome: Outcome) -> None:
+        left = self.parts.budget.steps_left
+        words = self.parts.control.take_words()
+        self.parts.context.observe(outcome.body, outcome.verdict, words, last=left == 1)
+
+    def next_index(self) -> int:
+        """Number of the step at hand."""
+        return max((step.index for step in self.steps), default=0) + 1

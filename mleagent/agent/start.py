@@ -1,0 +1,101 @@
+"""Begins a session, or goes on with one after a kill.
+
+Everything that can be wrong with the user's input is found here, before the
+first model turn. What a session is made of is built in `assembly.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import clock, events
+from ..config import data_home
+from ..errors import InputError
+from ..records import Session
+from ..reward import schemes
+from ..task.options import TaskOptions
+from ..task.prepare import prepare
+from ..trajectory.store import Store
+from .assembly import policy_of, sandbox_of, solver_of
+from .folder import is_live
+from .session import Solver
+from .wish import Wish, stored, task_of
+
+
+def new_session(wish: Wish) -> Solver:
+    """A fresh session on `wish.folder`, stored and started."""
+    schemes.get(wish.settings.reward)
+    task, options = task_of(wish)
+    policy = policy_of(wish)
+    session_id = clock.new_id()
+    sandbox, make_sandbox = sandbox_of(wish, task, options, session_id)
+    session = Session(
+        id=session_id,
+        created_at=clock.now(),
+        task=task,
+        policy=policy.name,
+        sandbox=sandbox.name,
+        reward_scheme=wish.settings.reward,
+        seed=wish.seed,
+        instruction=wish.instruction,
+        settings={**stored(wish), "options": options.model_dump_json()},
+    )
+    solver = solver_of(wish, session, options, policy, sandbox, make_sandbox)
+    parts = solver.parts
+    parts.store.add_session(session)
+    parts.context.open(parts.prompt_settings)
+    wish.emit(events.SessionStart(session=session, gaps=sandbox.gaps))
+    return solver
+
+
+def resume_session(wish: Wish, session: Session) -> Solver:
+    """Go on with a stored session. Raises InputError when it can't be."""
+    if session.status == "done":
+        raise InputError(
+            f"session {session.id} is done; start a new one with mleagent solve {session.task.folder}"
+        )
+    options = TaskOptions.model_validate_json(session.settings.get("options", "{}"))
+    task = prepare(session.task.folder, options, data_home())
+    if task.content_hash != session.task.content_hash:
+        raise InputError(f"{task.folder} has changed since session {session.id} began; start a new one")
+    policy = policy_of(wish)
+    sandbox, make_sandbox = sandbox_of(wish, task, options, session.id)
+    session = session.model_copy(
+        update={"task": task, "status": "running", "sandbox": sandbox.name, "ended_at": None}
+    )
+    solver = solver_of(wish, session, options, policy, sandbox, make_sandbox)
+    parts = solver.parts
+    parts.store.update_session(session)
+    if solver.steps:
+        last = solver.steps[-1]
+        parts.context.restore(parts.store.messages(last.id), sum(s.compaction for s in solver.steps))
+        if last.index == 0:
+            parts.context.open(parts.prompt_settings)
+        parts.context.observe(last.observation)
+        workspace = parts.executor.workspace
+        workspace.restore(last.checkpoint)
+        workspace.checkpoints.goto(last.checkpoint)
+        workspace.resend_all()
+        parts.budget.restore(solver.steps, session.wall_s)
+    else:
+        parts.context.open(parts.prompt_settings)
+    wish.emit(events.SessionStart(session=session, gaps=sandbox.gaps, resumed=True))
+    return solver
+
+
+def session_to_continue(store: Store, folder: Path | None, wanted: str = "") -> Session:
+    """The session that `-c` (newest unfinished one of the folder) or `-r ID` means. Raises InputError."""
+    if wanted:
+        return store.resolve(wanted)
+    found = [s for s in store.sessions(folder=folder, limit=1000) if s.status != "done"]
+    if not found:
+        raise InputError(f"{folder}: no session to continue; start one without -c")
+    return found[0]
+
+
+def mark_dead(store: Store, home: Path) -> list[str]:
+    """Sessions still called running whose process is gone become `interrupted`; their ids."""
+    dead = [s for s in store.sessions(status="running", limit=1000) if not is_live(home, s.id)]
+    for session in dead:
+        store.update_session(session.model_copy(update={"status": "interrupted"}))
+    return [session.id for session in dead]
