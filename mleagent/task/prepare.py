@@ -17,7 +17,7 @@ from ..clock import new_id
 from ..errors import InputError
 from ..records import Input, Task
 from . import assemble, private, rows
-from .discover import describe, discover
+from .discover import discover
 from .hashing import content_hash
 from .options import TaskOptions
 from .understanding import Understanding, task_name, understand
@@ -42,8 +42,7 @@ def prepare(
         raise InputError(f"--start {options.start}: no such file in {found.base}; give a path relative to it")
     place = home / "tasks" / content_hash(found, options)
     if (place / TASK_FILE).is_file():
-        words = "\n\n".join(text for text in (describe(found), options.instruction) if text)
-        return _cached(place, found.folder, options, words)
+        return _cached(place, found.folder, options)
     say(f"reading {found.folder}")
     understood = understand(folder, options, home)
     say("holding out labels")
@@ -57,10 +56,15 @@ def prepare(
         _publish(work, place)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return task
+    return task.model_copy(update={"description": _words(task, options)})
 
 
-def _cached(place: Path, folder: Path, options: TaskOptions, words: str) -> Task:
+def _words(task: Task, options: TaskOptions) -> str:
+    """The stored description (cleaned of held-out rows) and the words on the command line."""
+    return "\n\n".join(text for text in (task.description, options.instruction) if text)
+
+
+def _cached(place: Path, folder: Path, options: TaskOptions) -> Task:
     """The stored task with what does not depend on the preparation set anew."""
     try:
         task = Task.model_validate_json((place / TASK_FILE).read_text(encoding="utf-8"))
@@ -73,7 +77,7 @@ def _cached(place: Path, folder: Path, options: TaskOptions, words: str) -> Task
             "folder": folder,
             "public": place / "public",
             "private": place / "private" if task.private is not None else None,
-            "description": words,
+            "description": _words(task, options),
             "learn": options.learn,
         }
     )

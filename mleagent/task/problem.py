@@ -17,7 +17,7 @@ import pandas as pd
 from ..errors import InputError
 from ..records import MetricSpec
 from . import metrics
-from .columns import class_text, is_number, typed
+from .columns import MEDIA_SUFFIXES, class_text, is_number, typed
 from .metric_user import load_user_metric
 from .options import TaskOptions
 from .sources import Sources
@@ -127,13 +127,16 @@ def _column_of_ids(name: str, sources: Sources) -> str | None:
 
 
 def _id_by_name(sources: Sources) -> str:
-    """A unique column called like an id; in the test table too, where there is one."""
+    """A unique column called like an id, else one of file names; unique in the test table too."""
     test = sources.test.frame if sources.test is not None else None
-    for name in map(str, sources.train.columns):
-        unique = sources.train[name].is_unique and (test is None or (name in test and test[name].is_unique))
-        if unique and _ID_NAME.match(name):
-            return name
-    return ""
+    unique = [
+        str(name)
+        for name in sources.train.columns
+        if sources.train[name].is_unique and (test is None or (name in test and test[name].is_unique))
+    ]
+    called = [name for name in unique if _ID_NAME.match(name)]
+    files = [n for n in unique if sources.train[n].astype(str).str.lower().str.endswith(MEDIA_SUFFIXES).all()]
+    return next(iter(called + files), "")
 
 
 def _targets(

@@ -25,7 +25,7 @@ from .problem import Problem, understand_problem
 from .sources import Sources, load_sources
 from .split import FEEDBACK, SEALED, TRAIN, Ints, split
 from .structure import Columns, decide_columns, split_spec
-from .withhold import HeldOut, Known, Mount, judge
+from .withhold import HeldOut, Known, Mount, judge, without_rows
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Understanding:
 def understand(folder: Path, options: TaskOptions, home: Path | None = None) -> Understanding:
     """Look at `folder` and decide everything, writing nothing. Raises InputError."""
     found = discover(folder)
-    words = "\n\n".join(text for text in (describe(found), options.instruction) if text)
+    words = describe(found)
     digest = content_hash(found, options)
     base = _blank_task(found, options, words, digest, (home or Path()) / "tasks" / digest)
     if options.start and options.start not in {file.rel for file in found.files}:
@@ -160,6 +160,8 @@ def _with_labels(
         notes.append(f"held-out rows have new ids: {remap}")
     task = task.model_copy(
         update={
+            # The prompt shows the description: rows of the train table quoted there go as they do in files.
+            "description": without_rows(words, known.held)[0],
             "kind": "media" if references else "table",
             **_task_fields(task, sources, problem, columns, parts, values),
             "withheld": tuple(sorted(withheld, key=lambda item: item.path)),
