@@ -246,12 +246,11 @@ def _check_columns(layout: SubmissionLayout, metric: Metric) -> None:
     """Raise InputError where the submission's columns can't answer the targets."""
     given, wanted = len(prediction_columns(layout)), len(layout.targets)
     many = metric.spec.prediction == "probability" and len(layout.classes) > 2
-    if layout.class_columns or (given == wanted and not many):
+    by_class = bool(layout.class_columns) and metric.spec.prediction in ("label", "probability")
+    if by_class or (given == wanted and not many):
         return
-    what = (
-        f"one for each of the {len(layout.classes)} classes" if many else f"one for each of {wanted} targets"
-    )
+    count, of = (len(layout.classes), "classes") if many else (wanted, "target(s)")
     raise InputError(
-        f"metric {metric.spec.name} needs prediction columns, {what}, and the sample submission has {given}; "
-        "mend sample_submission.csv or set another [task] metric"
+        f"metric {metric.spec.name} needs prediction columns, one for each of the {count} {of}, and the "
+        f"sample submission has {given}; mend sample_submission.csv or set another [task] metric"
     )

@@ -70,55 +70,51 @@ def _probability(name: str, describe: str, single: Measure, maximize: bool) -> M
     )
 
 
-def _registry() -> dict[str, Metric]:
-    rmse = values.root_mean_of(values.squared)
-    metrics = [
-        _value("rmse", "root mean squared error", rmse, constants.mean),
-        _value("mcrmse", "mean over the targets of their root mean squared errors", rmse, constants.mean),
-        _loss("mse", "mean squared error", values.squared, constants.mean),
-        _loss("mae", "mean absolute error", values.absolute, constants.quantile(0.5)),
-        _value(
-            "rmsle",
-            "root mean squared error of log(1 + value)",
-            values.root_mean_of(values.log_squared),
-            constants.log_mean,
-            low=0.0,
-        ),
-        _loss(
-            "mape", "mean absolute error relative to the truth", values.relative, constants.relative_median
-        ),
-        _loss("smape", "symmetric percentage error, 0 to 200", values.symmetric, constants.smape),
-        _value("r2", "share of the variance explained", values.r2, constants.mean, maximize=True),
-        _value("pearson", "Pearson's correlation", values.pearson, constants.mean, maximize=True),
-        _value("spearman", "Spearman's rank correlation", values.spearman, constants.mean, maximize=True),
-        _label("accuracy", "share of labels that are right", labels.accuracy),
-        _label("balanced_accuracy", "mean recall over the classes", labels.balanced_accuracy),
-        _label("f1", "F1 of the second of two classes", labels.f1("binary")),
-        _label("f1_macro", "F1 averaged over the classes", labels.f1("macro")),
-        _label("f1_micro", "F1 over all decisions (equals accuracy, one label a row)", labels.accuracy),
-        _label("f1_weighted", "F1 averaged over the classes by their share", labels.f1("weighted")),
-        _label(
-            "qwk",
-            "Cohen's kappa with quadratic weights",
-            labels.quadratic_kappa,
-            varied=True,
-            by_value=True,
-        ),
-        _label("mcc", "Matthews' correlation coefficient", labels.matthews, varied=True),
-        _probability(
-            "roc_auc",
-            "area under the ROC curve (several classes: mean one-vs-rest)",
-            probabilities.roc_auc,
-            True,
-        ),
-        _probability("average_precision", "average precision", probabilities.average_precision, True),
-        _probability("logloss", "mean negative log likelihood", probabilities.logloss, False),
-        _probability("brier", "mean squared error of the probabilities", probabilities.brier, False),
-    ]
-    return {metric.spec.name: metric for metric in metrics}
+_RMSE = values.root_mean_of(values.squared)
 
+_ALL = (
+    _value("rmse", "root mean squared error", _RMSE, constants.mean),
+    _value("mcrmse", "mean over the targets of their root mean squared errors", _RMSE, constants.mean),
+    _loss("mse", "mean squared error", values.squared, constants.mean),
+    _loss("mae", "mean absolute error", values.absolute, constants.quantile(0.5)),
+    _value(
+        "rmsle",
+        "root mean squared error of log(1 + value)",
+        values.root_mean_of(values.log_squared),
+        constants.log_mean,
+        low=0.0,
+    ),
+    _loss("mape", "mean absolute error relative to the truth", values.relative, constants.relative_median),
+    _loss("smape", "symmetric percentage error, 0 to 200", values.symmetric, constants.smape),
+    _value("r2", "share of the variance explained", values.r2, constants.mean, maximize=True),
+    _value("pearson", "Pearson's correlation", values.pearson, constants.mean, maximize=True),
+    _value("spearman", "Spearman's rank correlation", values.spearman, constants.mean, maximize=True),
+    _label("accuracy", "share of labels that are right", labels.accuracy),
+    _label("balanced_accuracy", "mean recall over the classes", labels.balanced_accuracy),
+    _label("f1", "F1 of the second of two classes", labels.f1("binary")),
+    _label("f1_macro", "F1 averaged over the classes", labels.f1("macro")),
+    _label("f1_micro", "F1 over all decisions (equals accuracy, one label a row)", labels.accuracy),
+    _label("f1_weighted", "F1 averaged over the classes by their share", labels.f1("weighted")),
+    _label(
+        "qwk",
+        "Cohen's kappa with quadratic weights",
+        labels.quadratic_kappa,
+        varied=True,
+        by_value=True,
+    ),
+    _label("mcc", "Matthews' correlation coefficient", labels.matthews, varied=True),
+    _probability(
+        "roc_auc",
+        "area under the ROC curve (several classes: mean one-vs-rest)",
+        probabilities.roc_auc,
+        True,
+    ),
+    _probability("average_precision", "average precision", probabilities.average_precision, True),
+    _probability("logloss", "mean negative log likelihood", probabilities.logloss, False),
+    _probability("brier", "mean squared error of the probabilities", probabilities.brier, False),
+)
 
-_METRICS = _registry()
+_METRICS = {metric.spec.name: metric for metric in _ALL}
 
 
 def _pinball(quantile: float) -> Metric:
