@@ -40,7 +40,7 @@ SMALL_CODE = 2**20
 
 
 def policy_of(wish: Wish) -> Policy:
-    """The policy that `--model` names, ready to be asked. Raises InputError, UnavailableError, PolicyError."""
+    """The policy that `--model` names, ready to be asked. Raises MleagentError."""
     from ..policy.choose import choose
 
     return choose(
