@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import platform
-import re
 import shutil
 import statistics
 import subprocess
@@ -35,8 +34,8 @@ Measured = dict[str, float]
 
 
 def run(command: list[str], folder: Path) -> str:
-    """stdout of a command; its stderr is shown when it fails."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1800)
+    """Standard output of a command; its stderr is shown when it fails."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1800, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed in {folder}:\n{done.stderr[-2000:]}")
     return done.stdout
@@ -71,7 +70,11 @@ def measure_strong(name: str, home: Path) -> dict[str, Measured]:
         rows.append(task.rows_sealed)
     return {
         "dummy": {"score": mean(dummies), "utility": 0.0},
-        "strong": {"score": mean(scores), "utility": mean(utilities), "seconds": round(statistics.median(seconds), 1)},
+        "strong": {
+            "score": mean(scores),
+            "utility": mean(utilities),
+            "seconds": round(statistics.median(seconds), 1),
+        },
         "rows": {"sealed": rows[0]},
     }
 
@@ -79,7 +82,10 @@ def measure_strong(name: str, home: Path) -> dict[str, Measured]:
 def measure_project(name: str) -> dict[str, Measured]:
     """The same for a project with an eval script: its own script is the start."""
     scores = {}
-    for column, script in (("start", HERE / name / "train.py"), ("strong", HERE / "baselines" / f"{name}.py")):
+    for column, script in (
+        ("start", HERE / name / "train.py"),
+        ("strong", HERE / "baselines" / f"{name}.py"),
+    ):
         with tempfile.TemporaryDirectory() as work:
             shutil.copytree(HERE / name, work, dirs_exist_ok=True)
             shutil.copy(script, Path(work) / "train.py")
@@ -95,10 +101,16 @@ def measure_playbook(name: str, steps: int) -> dict[str, Measured]:
     scores, utilities, seconds = [], [], []
     for seed in SEEDS if name != EVAL else SEEDS[:1]:
         with tempfile.TemporaryDirectory() as home:
-            command = [sys.executable, "-m", "mleagent.cli.app", "solve", str(HERE / name), "--model", "playbook"]
-            command += ["--headless", "--json", "--steps", str(steps), "--seed", str(seed)]
+            program = Path(sys.executable).with_name("mleagent")
+            options = f"--model playbook --headless --json --steps {steps} --seed {seed}"
+            command = [str(program), "solve", str(HERE / name), *options.split()]
             done = subprocess.run(
-                command, capture_output=True, text=True, env={**os.environ, "MLEAGENT_HOME": home}, timeout=3600
+                command,
+                capture_output=True,
+                text=True,
+                env={**os.environ, "MLEAGENT_HOME": home},
+                timeout=3600,
+                check=False,
             )
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
@@ -153,8 +165,22 @@ def versions() -> str:
     """What the numbers were measured with."""
     import sklearn
 
-    system = f"Python {platform.python_version()}, scikit-learn {sklearn.__version__}, pandas {pd.__version__}"
+    system = (
+        f"Python {platform.python_version()}, scikit-learn {sklearn.__version__}, pandas {pd.__version__}"
+    )
     return f"{system}, {os.cpu_count()} × {platform.machine()}"
+
+
+def publish(results: dict[str, dict[str, Measured]]) -> None:
+    """Keep the numbers and write the table between the marks of README.md."""
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    readme = HERE / "README.md"
+    text = f"{table(results, METRICS)}\n\nMeasured with {versions()}."
+    before, mark, rest = readme.read_text(encoding="utf-8").partition("<!-- scores -->\n")
+    _, end, after = rest.partition("<!-- /scores -->")
+    if not mark or not end:
+        raise SystemExit(f"{readme}: the marks <!-- scores --> and <!-- /scores --> are gone; put them back")
+    readme.write_text(f"{before}{mark}{text}\n{end}{after}", encoding="utf-8")
 
 
 def main() -> None:
@@ -164,7 +190,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8, help="steps of the playbook")
     parser.add_argument("--only", choices=METRICS, help="one example")
     args = parser.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
     for name in [args.only] if args.only else METRICS:
         with tempfile.TemporaryDirectory() as home:
             if args.playbook:
@@ -173,13 +199,7 @@ def main() -> None:
                 new = measure_project(name) if name == EVAL else measure_strong(name, Path(home))
         results[name] = {**results.get(name, {}), **new}
         print(name, json.dumps(new), flush=True)
-        ordered = {key: results[key] for key in METRICS if key in results}
-        RESULTS.write_text(json.dumps(ordered, indent=1) + "\n")
-        text = table(ordered, METRICS) + f"\n\nMeasured with {versions()}."
-        readme = HERE / "README.md"
-        old = readme.read_text(encoding="utf-8")
-        marked = re.compile(r"(<!-- scores -->\n).*?(\n<!-- /scores -->)", re.DOTALL)
-        readme.write_text(marked.sub(lambda found: found[1] + text + found[2], old), encoding="utf-8")
+        publish({key: results[key] for key in METRICS if key in results})
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class Made:
 
 
 def table(header: Sequence[str], rows: Sequence[Row]) -> bytes:
-    """A CSV file with \\n line ends."""
+    """A CSV file with Unix line ends."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -205,5 +205,7 @@ def write(out: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=HERE, help="where the folders go; default: beside this file")
+    parser.add_argument(
+        "--out", type=Path, default=HERE, help="where the folders go; default: beside this file"
+    )
     write(parser.parse_args().out)

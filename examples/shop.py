@@ -27,12 +27,24 @@ CATEGORIES = {  # base effect, price level, sizes
 }
 NOTES = [  # effect, weight, texts
     (0.0, 60, [""]),
-    (1.3, 7, ["two sizes to try on, will send one back", "ordering both sizes, not sure which fits", "trying on"]),
+    (
+        1.3,
+        7,
+        ["two sizes to try on, will send one back", "ordering both sizes, not sure which fits", "trying on"],
+    ),
     (0.8, 6, ["unsure about the colour", "does the colour match the picture?", "hope it fits this time"]),
     (-0.9, 8, ["birthday present for my {who}", "a present, please wrap", "gift for my {who}, thank you"]),
     (-0.7, 7, ["second one, love it", "bought this before, great quality", "my {who} has the same, so good"]),
     (0.1, 8, ["please leave with the neighbour", "ring twice", "doorbell is broken, call me"]),
-    (0.5, 4, ["needed before friday!!", "must arrive before the weekend", "is it really in stock? last one was late"]),
+    (
+        0.5,
+        4,
+        [
+            "needed before friday!!",
+            "must arrive before the weekend",
+            "is it really in stock? last one was late",
+        ],
+    ),
 ]
 
 
@@ -69,7 +81,9 @@ def _note(rng: random.Random) -> tuple[float, str]:
     return effect, text.upper() if text and rng.random() < 0.08 else text
 
 
-def _order(rng: random.Random, customer: dict, product: tuple[str, str, float, float]) -> tuple[list, int, str]:
+def _order(
+    rng: random.Random, customer: dict, product: tuple[str, str, float, float]
+) -> tuple[list, int, str]:
     """One order: its cells after the id, its label, and the refund."""
     code, category, price, effect = product
     base, _, sizes = CATEGORIES[category]

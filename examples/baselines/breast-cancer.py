@@ -21,6 +21,10 @@ models = [
 ranks = 0
 for model in models:
     model.fit(X, y)
-    score = model.decision_function(X_test) if hasattr(model, "decision_function") else model.predict_proba(X_test)[:, 1]
+    score = (
+        model.decision_function(X_test)
+        if hasattr(model, "decision_function")
+        else model.predict_proba(X_test)[:, 1]
+    )
     ranks = ranks + pd.Series(score).rank(pct=True)
 pd.DataFrame({"id": test["id"], "malignant": ranks / len(models)}).to_csv("submission.csv", index=False)

@@ -9,7 +9,11 @@ train, test = pd.read_csv("train.csv"), pd.read_csv("test.csv")
 
 
 def pixels(paths):
-    return np.stack([np.asarray(Image.open(p).convert("L").resize((8, 8), Image.BOX), float) for p in paths]) / 255
+    """The images as 8 x 8 arrays of 0..1."""
+    return (
+        np.stack([np.asarray(Image.open(p).convert("L").resize((8, 8), Image.BOX), float) for p in paths])
+        / 255
+    )
 
 
 y = train["digit"].to_numpy()

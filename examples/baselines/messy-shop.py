@@ -14,6 +14,7 @@ y = train["returned"]
 
 
 def clean(raw):
+    """Numbers as numbers, dates as dates, one spelling a category."""
     iso = pd.to_datetime(raw["ordered_at"], format="%Y-%m-%d %H:%M:%S", errors="coerce")
     when = iso.fillna(pd.to_datetime(raw["ordered_at"], format="%d.%m.%Y %H:%M", errors="coerce"))
     text = raw["price"].astype(str).str.replace("EUR ", "").str.replace(",", ".")
@@ -34,7 +35,18 @@ def clean(raw):
     return out
 
 
-numbers = ["price", "quantity", "discount", "wrapped", "delivery", "age", "month", "hour", "january", "points"]
+numbers = [
+    "price",
+    "quantity",
+    "discount",
+    "wrapped",
+    "delivery",
+    "age",
+    "month",
+    "hour",
+    "january",
+    "points",
+]
 classes = ["category", "device", "payment", "size"]
 X, X_test = clean(train), clean(test)
 linear = make_pipeline(
@@ -50,9 +62,12 @@ boosted = make_pipeline(
         ("passthrough", numbers),
         (TargetEncoder(random_state=0), [*classes, "product", "note"]),
     ),
-    HistGradientBoostingClassifier(learning_rate=0.04, max_iter=120, max_leaf_nodes=8, l2_regularization=5, random_state=0),
+    HistGradientBoostingClassifier(
+        learning_rate=0.04, max_iter=120, max_leaf_nodes=8, l2_regularization=5, random_state=0
+    ),
 )
 ranks = sum(
-    weight * pd.Series(m.fit(X, y).predict_proba(X_test)[:, 1]).rank(pct=True) for m, weight in ((linear, 0.7), (boosted, 0.3))
+    weight * pd.Series(m.fit(X, y).predict_proba(X_test)[:, 1]).rank(pct=True)
+    for m, weight in ((linear, 0.7), (boosted, 0.3))
 )
 pd.DataFrame({"order_id": test["order_id"], "returned": ranks}).to_csv("submission.csv", index=False)
