@@ -130,7 +130,5 @@ def coloured_diff(diff: str) -> Text:
     """A unified diff, added lines green, removed ones red."""
     text = Text()
     for line in detail.printable(diff).splitlines(keepends=True):
-        head = line.startswith(("+++", "---", "@@"))
-        style = "cyan" if head else {"+": "green", "-": "red"}.get(line[:1], "")
-        text.append(line, style=style)
+        text.append(line, style=detail.diff_style(line))
     return text

@@ -104,6 +104,13 @@ def facts_text(facts: Facts) -> str:
     return printable("\n".join(lines))
 
 
+def diff_style(line: str) -> str:
+    """The colour of a line of a unified diff; empty for context."""
+    if line.startswith(("+++", "---", "@@")):
+        return "cyan"
+    return {"+": "green", "-": "red"}.get(line[:1], "")
+
+
 def score_line(step: Step) -> str:
     """The step's score in its metric's name, or that there is none."""
     if step.score is None:
