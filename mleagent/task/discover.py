@@ -110,12 +110,13 @@ class _Walk:
 def discover(folder: Path) -> Found:
     """Look at `folder`. Raises InputError when it is missing, no folder, unreadable or empty."""
     folder = folder.expanduser().absolute()
-    if not folder.exists():
+    if not os.path.exists(folder):
         raise InputError(f"{folder}: no such folder; check the path")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"{folder}: not a folder; give the folder that holds train.csv")
     public = folder / "prepared" / "public"
-    walk = _Walk(public if public.is_dir() else folder)
+    # os.path.isdir, unlike Path.is_dir, says no instead of raising where permission lacks.
+    walk = _Walk(public if os.path.isdir(public) else folder)
     if walk.base != folder:
         walk.skipped.append(Withheld(path="prepared/private", reason="the competition's own answers"))
     _scan(walk.base, "", walk)

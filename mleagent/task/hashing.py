@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from ..errors import InputError
 from .discover import Found
 from .options import TaskOptions
 
@@ -44,7 +45,10 @@ def content_hash(found: Found, options: TaskOptions) -> str:
 
 
 def _feed(digest: hashlib._Hash, path: Path) -> None:
-    with path.open("rb") as handle:
-        while block := handle.read(_BLOCK):
-            digest.update(block)
+    try:
+        with path.open("rb") as handle:
+            while block := handle.read(_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise InputError(f"{path}: can't be read ({error.strerror}); check its permissions") from None
     digest.update(b"\0")
