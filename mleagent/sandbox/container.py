@@ -25,6 +25,7 @@ SCRATCH_MB = 1024
 """Most that /tmp and /dev/shm may hold, each; both count into the memory limit as the work folder does."""
 INODES = 200_000
 OPEN_FILES = 4096
+PROCESSES = 4096
 _TMPFS = "rw,exec,nosuid,nodev"
 
 
@@ -76,6 +77,8 @@ def options(
         "ulimits": [
             ulimit(name="core", soft=0, hard=0),
             ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
+            # Podman's own default may be more than its service is allowed to set; the cgroup limits first.
+            *([ulimit(name="nproc", soft=PROCESSES, hard=PROCESSES)] if podman else []),
         ],
         "oom_score_adj": 500,
         "device_requests": _gpus(spec.gpus),
