@@ -132,6 +132,9 @@ class Executor:
         for fd in (child.output, child.ended, self._control):
             if fd >= 0:
                 poll.register(fd, select.POLLIN)
+        if self._asked_to_stop():  # it may have come together with the request and wake no poll
+            facts["stopped"] = True
+            return
         next_sample = began + self._meter.interval_s
         while facts["exit_code"] is None:
             now = time.monotonic()

@@ -209,12 +209,15 @@ def _pieces(file: int, size: int) -> Iterator[bytes]:
 
 
 def _open_own(name: str, parent: int) -> int:
-    """Open a folder that belongs to us, even one that its owner made unreadable."""
+    """Open a folder that belongs to us, even one that a program made unreadable or unwritable."""
     try:
-        return os.open(name, _FOLDER, dir_fd=parent)
+        there = os.open(name, _FOLDER, dir_fd=parent)
     except PermissionError:
         os.chmod(name, 0o755, dir_fd=parent)
-        return os.open(name, _FOLDER, dir_fd=parent)
+        there = os.open(name, _FOLDER, dir_fd=parent)
+    if os.fstat(there).st_mode & 0o700 != 0o700:
+        os.fchmod(there, 0o755)
+    return there
 
 
 def _clear(folder: int, name: str, where: str) -> None:

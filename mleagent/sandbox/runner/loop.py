@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -48,8 +49,9 @@ class Wire:
         return self._frames.pop(0)
 
     def stop_asked(self) -> bool:
-        """Read what is there: whether it is the wish to stop the run."""
-        self.read()
+        """Read what is there, without waiting: whether it is the wish to stop the run."""
+        if select.select([self.incoming], [], [], 0)[0]:
+            self.read()
         asked = any(kind == frames.STOP for kind, _ in self._frames)
         self._frames = [frame for frame in self._frames if frame[0] != frames.STOP]
         return asked
