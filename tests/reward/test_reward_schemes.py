@@ -246,3 +246,12 @@ def _valid(utility: float, **values: object) -> Facts:
 
 def _scored(score: float, **values: object) -> Facts:
     return _ran("valid", **({"score": score, "direction": "maximize", "optimum": 1.0, "dummy": 0.5} | values))
+
+
+@given(
+    st.lists(st.one_of(failures, successes, st.just(Facts(format_valid=True, action="list"))), max_size=6),
+    st.integers(0, 6),
+)
+def test_scoring_the_newest_steps_only_gives_what_scoring_all_gives(facts: list[Facts], start: int) -> None:
+    for name in schemes.NAMES:
+        assert schemes.get(name).since(facts, start) == schemes.get(name)(facts)[start:]
