@@ -18,6 +18,7 @@ RUNS = 21
 
 
 def main() -> None:
+    """Time the commands in turn and print the table."""
     ours = Path(sys.executable).with_name("mleagent")
     commands = {
         "python -c pass": [sys.executable, "-c", "pass"],
