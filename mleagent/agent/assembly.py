@@ -114,7 +114,8 @@ def solver_of(
     _set_scorer(executor, task, steps[0].score.value if steps and steps[0].score else None)
     packages = sandbox.packages()
     parts = Parts(
-        home=home, store=store, policy=policy, sandbox=sandbox, make_sandbox=make_sandbox, folder=folder,
+        home=home, settings=settings, store=store, policy=policy, sandbox=sandbox,
+        make_sandbox=make_sandbox, folder=folder,
         options=options, templates=templates, context=Context(templates, task, session.instruction),
         executor=executor, performer=Performer(task, workspace, executor, solution),
         budget=Budget(settings.steps, seconds(settings.time, "--time"), wish.tokens), control=wish.control,

@@ -20,7 +20,7 @@ class Request(Record):
     """Something the user wants done at the next step's border."""
 
     name: str
-    """`undo`, `submit`, `label` or `budget`."""
+    """`undo`, `submit`, `label`, `budget` or `model`."""
     argument: str = ""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..config import Settings
 from ..events import Listener
 from ..protocols import Policy, Sandbox
 from ..records import Sampling
@@ -27,6 +28,7 @@ class Parts:
     """The collaborators of one `Solver`."""
 
     home: Path
+    settings: Settings
     store: Store
     policy: Policy
     sandbox: Sandbox

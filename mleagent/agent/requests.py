@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .. import events
 from ..config import seconds
-from ..errors import InputError
+from ..errors import InputError, MleagentError
 from ..records import Action, Label
 from . import flow
 from .control import Request
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def serve(solver: Solver, requests: list[Request]) -> None:
     """Do what was asked for, in order. Raises Submitted."""
-    handlers = {"undo": _undo, "submit": _submit, "label": _label, "budget": _budget}
+    handlers = {"undo": _undo, "submit": _submit, "label": _label, "budget": _budget, "model": _model}
     for request in requests:
         handlers[request.name](solver, request.argument)
 
@@ -49,6 +49,22 @@ def _label(solver: Solver, argument: str) -> None:
         return
     solver.parts.store.add_label(steps[-1].id, label)
     solver.parts.emit(events.Notice(text=f"step {steps[-1].index} labelled {label}"))
+
+
+def _model(solver: Solver, argument: str) -> None:
+    """Another policy from the next step on; the trajectory so far stays the prompt."""
+    from ..policy.choose import choose
+
+    parts = solver.parts
+    try:
+        policy = choose(argument, parts.settings, solver.session.seed)
+    except MleagentError as error:
+        parts.emit(events.Notice(level="warning", text=str(error)))
+        return
+    parts.policy.close()
+    parts.policy = policy
+    solver.session = solver.session.model_copy(update={"policy": policy.name})
+    parts.emit(events.Notice(text=f"the policy is now {policy.name}"))
 
 
 def _budget(solver: Solver, argument: str) -> None:
