@@ -71,8 +71,18 @@ def as_dates(column: pd.Series) -> pd.Series | None:
     head = present.iloc[:_SAMPLE]
     if not len(head) or not head.map(lambda value: bool(_DATE.match(value))).mean() > 0.95:
         return None
-    dates = pd.to_datetime(present, errors="coerce", format="mixed", utc=True).dt.tz_localize(None)
+    dates = pd.to_datetime(
+        present, errors="coerce", format="mixed", utc=True, dayfirst=_day_first(present)
+    ).dt.tz_localize(None)
     return dates.reindex(column.index) if float(dates.isna().mean()) < 0.05 else None
+
+
+def _day_first(present: pd.Series) -> bool:
+    """Whether `03/04/2021` is the third of April: some first number is no month."""
+    first = pd.to_numeric(
+        present.str.extract(r"^\s*(\d{1,2})[-/.]\d{1,2}[-/.]", expand=False), errors="coerce"
+    )
+    return bool((first > 12).any())
 
 
 def class_text(column: pd.Series) -> pd.Series:

@@ -59,7 +59,8 @@ def test_folder_or_file_unreadable(tmp_path: Path, home: Path, name: str, words:
         # Root reads everything: look as another user, in a process of its own.
         code = (
             "import os, sys; from pathlib import Path; from mleagent.errors import InputError\n"
-            "from mleagent.task.understanding import understand; from mleagent.task.options import TaskOptions\n"
+            "from mleagent.task.understanding import understand\n"
+            "from mleagent.task.options import TaskOptions\n"
             "os.setgid(65534); os.setuid(65534)\n"
             "try: understand(Path(sys.argv[1]), TaskOptions())\nexcept InputError as e: print(e)"
         )

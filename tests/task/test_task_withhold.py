@@ -25,7 +25,7 @@ from mleagent.task.prepare import prepare
 
 
 def cancer(folder: Path, test: bool = True) -> pd.DataFrame:
-    """Breast cancer as train.csv with ids that look like nothing else, shuffled; returns the labelled rows."""
+    """Breast cancer as train.csv with ids that look like nothing else; returns the labelled rows."""
     data = load_breast_cancer(as_frame=True)
     frame = data.data.iloc[:, :8].round(4)
     rng = np.random.default_rng(3)
