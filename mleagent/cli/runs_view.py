@@ -107,6 +107,7 @@ def print_session(session: Session, lines: Sequence[StepLine], sealed: Sequence[
 
 def _block(out: Console, title: str, text: Text) -> None:
     if text.plain.strip():
+        text.rstrip()
         out.rule(Text(title), align="left", style="dim")
         out.print(text, soft_wrap=True)
 

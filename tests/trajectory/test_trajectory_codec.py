@@ -1,4 +1,4 @@
-"""Bytes and words: packing is exact where it says so; scores, gains, durations read as DESIGN §11 has them."""
+"""Bytes and words: packing is exact where it says so; scores, gains, durations as DESIGN §11 has them."""
 
 from __future__ import annotations
 
