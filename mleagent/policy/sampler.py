@@ -20,35 +20,29 @@ def draw(
     """One token and its natural-log probability. `logits` has shape (vocabulary,)."""
     if temperature <= 0:
         token = int(np.argmax(logits))
-        return token, float(logits[token] - _log_sum(logits))
-    scaled = logits.astype(np.float64) / temperature
-    probabilities = np.exp(scaled - _log_sum(scaled))
-    if top_p < 1:
-        kept = _nucleus(probabilities, top_p)
-        mass = probabilities[kept]
-        at = _pick(mass, rng)
-        return int(kept[at]), float(np.log(mass[at] / mass.sum()))
-    token = _pick(probabilities, rng)
-    return token, float(np.log(probabilities[token]))
+        return token, -float(np.log(_weights(logits, 1.0).sum(dtype=np.float64)))
+    weights = _weights(logits, temperature)
+    kept = _nucleus(weights, top_p) if top_p < 1 else None
+    if kept is not None:
+        weights = weights[kept]
+    ends = np.cumsum(weights, dtype=np.float64)
+    at = int(np.searchsorted(ends, rng.random() * ends[-1], side="right").clip(0, len(ends) - 1))
+    return int(at if kept is None else kept[at]), float(np.log(weights[at] / ends[-1]))
 
 
-def _log_sum(logits: NDArray[np.floating]) -> float:
-    top = float(logits.max())
-    return top + float(np.log(np.exp(logits - top, dtype=np.float64).sum()))
+def _weights(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """Unnormalised probabilities, the likeliest 1; single precision, as a vocabulary is long."""
+    weights: NDArray[np.float32] = np.exp((logits - logits.max()) / np.float32(temperature))
+    return weights
 
 
-def _pick(weights: NDArray[np.float64], rng: np.random.Generator) -> int:
-    """Index drawn in proportion to `weights` (of any sum); never one of weight zero."""
-    ends = np.cumsum(weights)
-    return int(np.searchsorted(ends, rng.random() * ends[-1], side="right").clip(0, len(ends) - 1))
-
-
-def _nucleus(probabilities: NDArray[np.float64], top_p: float) -> NDArray[np.intp]:
-    """The fewest tokens, most likely first, whose probabilities sum to at least `top_p`."""
-    head = min(_HEAD, len(probabilities))
-    candidates = np.argpartition(-probabilities, head - 1)[:head]
-    if probabilities[candidates].sum() < top_p:
-        candidates = np.arange(len(probabilities))
-    ordered = candidates[np.argsort(-probabilities[candidates], kind="stable")]
-    needed = int(np.searchsorted(np.cumsum(probabilities[ordered]), top_p)) + 1
+def _nucleus(weights: NDArray[np.float32], top_p: float) -> NDArray[np.intp]:
+    """The fewest tokens, most likely first, that hold at least the share `top_p` of all weight."""
+    wanted = top_p * float(weights.sum(dtype=np.float64))
+    head = min(_HEAD, len(weights))
+    candidates = np.argpartition(weights, -head)[-head:]
+    if weights[candidates].sum(dtype=np.float64) < wanted:
+        candidates = np.arange(len(weights))
+    ordered = candidates[np.argsort(-weights[candidates], kind="stable")]
+    needed = int(np.searchsorted(np.cumsum(weights[ordered], dtype=np.float64), wanted)) + 1
     return ordered[:needed]
