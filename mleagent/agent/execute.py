@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Event
 
 from .. import clock
@@ -27,6 +28,19 @@ from .workspace import Workspace
 Emit = Callable[[str], None]
 MAX_LOST = 3
 """Sandboxes lost in a row before the session gives up."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Who hears of what happens during an action, and what ends it."""
+
+    stop: Event
+    on_diff: Callable[[str, str], None] = lambda _path, _diff: None
+    """Path and unified diff of a change, before anything runs."""
+    on_run: Callable[[str], None] = lambda _command: None
+    on_output: Emit = lambda _text: None
+
+
 _NO_MARKS = Instrumented(source="", tag="none")
 
 
@@ -50,20 +64,20 @@ class Executor:
         self.limit_s = limits.wall_s
         """Wall limit of the next run in seconds; the loop sets it from the budget."""
 
-    def script(self, path: str, best: bytes | None, on_output: Emit, stop: Event) -> Outcome:
+    def script(self, path: str, best: bytes | None, hooks: Hooks) -> Outcome:
         """Run a Python script of the workspace, instrumented, and score what it left."""
         source = (self.workspace.read(path) or b"").decode("utf-8", errors="replace")
         tag = clock.new_id()[-6:]
         program = instrument(source, self.annotator.annotate(source), tag, path)
         self.workspace.resend(path)
-        return self._go(f"python {shlex.quote(path)}", program, path, best, on_output, stop)
+        return self._go(f"python {shlex.quote(path)}", program, path, best, hooks)
 
-    def command(self, command: str, best: bytes | None, on_output: Emit, stop: Event) -> Outcome:
+    def command(self, command: str, best: bytes | None, hooks: Hooks) -> Outcome:
         """Run a shell command and score a submission it left."""
-        return self._go(command, _NO_MARKS, "", best, on_output, stop)
+        return self._go(command, _NO_MARKS, "", best, hooks)
 
     def _go(
-        self, command: str, program: Instrumented, path: str, best: bytes | None, on_output: Emit, stop: Event
+        self, command: str, program: Instrumented, path: str, best: bytes | None, hooks: Hooks
     ) -> Outcome:
         if self.workspace.read(SUBMISSION) is not None:
             self.workspace.remove(SUBMISSION)  # what lies there afterwards is this run's own
@@ -71,7 +85,8 @@ class Executor:
         if path:
             pending[path] = program.source.encode()
         limits = self.limits.model_copy(update={"wall_s": self.limit_s})
-        run = self._run(command, pending, limits, _hiding_milestones(on_output), stop, path)
+        hooks.on_run(command)
+        run = self._run(command, pending, limits, _hiding_milestones(hooks.on_output), hooks.stop, path)
         fresh = self.workspace.read(SUBMISSION) if run.status != "lost" else None
         claims = collect(program, run.output, run.line_times)
         clean = run.model_copy(

@@ -7,14 +7,13 @@ session by raising `Submitted` from the loop, not here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from threading import Event
 
 from ..records import Action, Step, Task
 from .edits import EditRefused
 from .edits import apply as apply_edit
-from .execute import Executor
+from .execute import Executor, Hooks
 from .looks import look
 from .outcome import Outcome, repeats
 from .scorers import Command
@@ -29,13 +28,7 @@ class Performer:
         self.task, self.workspace, self.executor, self.solution = task, workspace, executor, solution
 
     def perform(
-        self,
-        action: Action,
-        steps: Sequence[Step],
-        best: bytes | None,
-        on_output: Callable[[str], None],
-        stop: Event,
-        script: str = "",
+        self, action: Action, steps: Sequence[Step], best: bytes | None, hooks: Hooks, script: str = ""
     ) -> Outcome:
         """Carry out `action` after `steps`; `best` is the best submission so far.
 
@@ -43,14 +36,14 @@ class Performer:
         """
         try:
             if script:
-                return self.executor.script(script, best, on_output, stop)
+                return self.executor.script(script, best, hooks)
             if action.kind in ("list", "read", "data"):
                 body = look(action, self.task, self.workspace)
                 return Outcome(body=body, path=action.path, redundant=repeats(action, steps))
             if action.kind in ("write", "edit"):
-                return self._change(action, best, on_output, stop)
+                return self._change(action, best, hooks)
             if action.kind == "run":
-                outcome = self.executor.command(action.body, best, on_output, stop)
+                outcome = self.executor.command(action.body, best, hooks)
                 return replace(outcome, redundant=repeats(action, steps))
             if action.kind == "undo":
                 return self._undo(action.steps, steps)
@@ -58,14 +51,7 @@ class Performer:
             return Outcome(body=f"Refused: {refusal}", path=action.path, redundant=True)
         return Outcome(body=f"Malformed reply: {action.error}")
 
-    def executes(self, action: Action) -> bool:
-        """Whether the action will run something."""
-        changes = action.kind in ("write", "edit") and action.execute
-        return action.kind == "run" or (changes and action.path.removeprefix("./") == self.solution)
-
-    def _change(
-        self, action: Action, best: bytes | None, on_output: Callable[[str], None], stop: Event
-    ) -> Outcome:
+    def _change(self, action: Action, best: bytes | None, hooks: Hooks) -> Outcome:
         path = inside(action.path)
         scorer = self.executor.scorer
         if isinstance(scorer, Command) and path in scorer.protected:
@@ -74,8 +60,10 @@ class Performer:
         after = action.body if action.kind == "write" else apply_edit(self._existing(path), action.body)
         self.workspace.write(path, after.encode())
         diff = unified(path, before, after)
+        if diff:
+            hooks.on_diff(path, diff)
         if action.execute and path == self.solution:
-            outcome = self.executor.script(path, best, on_output, stop)
+            outcome = self.executor.script(path, best, hooks)
         else:
             outcome = Outcome(body=f"Wrote {path} ({len(after.splitlines())} lines).")
         return replace(outcome, path=path, diff=diff, redundant=before == after)

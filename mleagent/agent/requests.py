@@ -10,6 +10,7 @@ from ..errors import InputError, MleagentError
 from ..records import Action, Label
 from . import flow
 from .control import Request
+from .execute import Hooks
 
 if TYPE_CHECKING:
     from .session import Solver
@@ -30,7 +31,7 @@ def _undo(solver: Solver, argument: str) -> None:
     count = int(argument) if argument.isdigit() else 1
     parts = solver.parts
     outcome = parts.performer.perform(
-        Action(kind="undo", steps=count), solver.steps, solver.best_bytes, lambda _: None, parts.control.stop
+        Action(kind="undo", steps=count), solver.steps, solver.best_bytes, Hooks(parts.control.stop)
     )
     for step_id in outcome.undone:
         parts.store.add_label(step_id, "undone", "by the user")

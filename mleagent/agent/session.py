@@ -14,6 +14,7 @@ from .. import clock, events
 from ..errors import PolicyError, SandboxError
 from ..records import Action, Completion, Session, State, Step
 from . import asking, flow, stuck
+from .execute import Hooks
 from .outcome import Outcome, facts_of, is_better
 from .parts import Parts
 from .requests import serve
@@ -115,20 +116,22 @@ class Solver:
         if rejection is not None:
             return Outcome(body=f"The user rejected this action. {rejection}".strip(), rejected=True)
         parts.executor.limit_s = parts.budget.run_limit_s(parts.exec_limit_s)
-        if parts.performer.executes(action):
-            parts.emit(events.RunStart(command=action.body if action.kind == "run" else action.path,
-                                       limit_s=parts.executor.limit_s))  # fmt: skip
-        outcome = parts.performer.perform(
-            action, self.steps, self.best_bytes, lambda text: parts.emit(events.Output(text=text)),
-            parts.control.stop, script=parts.performer.solution if baseline else "",
-        )  # fmt: skip
+        script = parts.performer.solution if baseline else ""
+        outcome = parts.performer.perform(action, self.steps, self.best_bytes, self._hooks(), script)
         if parts.control.leaving:
             raise flow.Interrupted
-        if outcome.diff:
-            parts.emit(events.Diff(path=outcome.path, diff=outcome.diff))
         if outcome.execution:
             parts.emit(events.RunEnd(execution=outcome.execution))
         return outcome
+
+    def _hooks(self) -> Hooks:
+        emit, limit_s = self.parts.emit, self.parts.executor.limit_s
+        return Hooks(
+            stop=self.parts.control.stop,
+            on_diff=lambda path, diff: emit(events.Diff(path=path, diff=diff)),
+            on_run=lambda command: emit(events.RunStart(command=command, limit_s=limit_s)),
+            on_output=lambda text: emit(events.Output(text=text)),
+        )
 
     def _commit(
         self, action: Action, completion: Completion | None, outcome: Outcome, repaired: bool, started: float

@@ -30,6 +30,7 @@ class Renderer:
         self._block = ""
         self._shown = 0
         self._streams_code = True
+        self._code = Syntax("", "python", theme="ansi_dark", background_color="default")
         self.doing = "starting"
 
     def show(self, event: events.Event) -> None:
@@ -76,7 +77,7 @@ class Renderer:
             if stripped.startswith(f"</{self._block}>"):
                 self._block = ""
             elif self._streams_code:
-                self._console.print(Syntax(line, "python", theme="ansi_dark", background_color="default"))
+                self._console.print(self._code.highlight(line), end="", soft_wrap=True)
             return
         for kind in ("write", "edit"):
             if stripped.startswith(f"<{kind} "):

@@ -7,7 +7,6 @@ Everything shown comes from events, so headless runs are the same engine.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
 
@@ -59,7 +58,6 @@ class Terminal:
         worker = threading.Thread(target=self._work, args=(solver, prompt), daemon=True)
         try:
             with patch_stdout(raw=True):
-                self._view = Renderer(Console(file=sys.stdout, force_terminal=True, highlight=False))
                 worker.start()
                 while worker.is_alive():
                     try:
