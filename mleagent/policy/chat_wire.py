@@ -105,19 +105,25 @@ def usage_of(data: dict[str, Any]) -> Usage:
 
 
 def body_of(
-    prompt: Prompt, sampling: Sampling, model: str, n: int, refused: Collection[str] = ()
+    prompt: Prompt,
+    sampling: Sampling,
+    model: str,
+    n: int,
+    refused: Collection[str] = (),
+    streamed: bool = True,
 ) -> dict[str, Any]:
     """The request; parameters in `refused` are left out (`max_tokens` under its newer name)."""
     body: dict[str, Any] = {
         "model": model,
         "messages": [message.model_dump() for message in prompt.messages],
-        "stream": True,
-        "stream_options": {"include_usage": True},
+        "stream": streamed,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "max_tokens": sampling.max_tokens,
         "logprobs": True,
     }
+    if streamed:
+        body["stream_options"] = {"include_usage": True}
     if n > 1:
         body["n"] = n
     if sampling.seed is not None:

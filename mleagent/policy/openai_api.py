@@ -38,6 +38,7 @@ class _Ask:
     n: int
     on_text: Callable[[str], None]
     reply: Reply
+    streamed: bool = True
 
 
 class OpenAIPolicy:
@@ -169,7 +170,7 @@ class OpenAIPolicy:
         await self.endpoint.attempts(attempt, self.endpoint.backoff.retries, self._timeout_s)
 
     async def _stream(self, client: httpx.AsyncClient, ask: _Ask) -> None:
-        body = body_of(ask.prompt, ask.sampling, self._model, ask.n, self._refused)
+        body = body_of(ask.prompt, ask.sampling, self._model, ask.n, self._refused, ask.streamed)
         url = f"{self.endpoint.url}/chat/completions"
         async with client.stream("POST", url, json=body) as response:
             if response.status_code != 200:
@@ -182,7 +183,11 @@ class OpenAIPolicy:
                 await response.aread()
                 self._take(ask, response.text)
         if not ask.reply.drafts:
-            raise Passing(nonsense(self.endpoint.where, "", "the reply"), once=True)
+            empty = nonsense(self.endpoint.where, "", "the reply")
+            if not ask.streamed:
+                raise empty
+            ask.streamed = False  # some servers fail silently once the stream has begun: ask for the reason
+            raise Passing(empty, at_once=True)
 
     async def _events(self, response: httpx.Response, ask: _Ask) -> None:
         async for payload in sse.payloads(response.aiter_lines()):

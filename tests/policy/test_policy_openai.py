@@ -282,6 +282,20 @@ def test_overflow_reported_inside_the_stream():
         failure(server, ContextOverflowError)
 
 
+def test_a_stream_that_stays_empty_is_asked_for_its_reason():
+    """llama-cpp-python's server answers 200 and an empty stream when the prompt is too long."""
+
+    def silent(handler, body):
+        if body["stream"]:
+            handler.start_stream()
+            return handler.end_stream()
+        return status(400, "This model's maximum context length is 512 tokens.")(handler, body)
+
+    with serving(Server(silent)) as server:
+        failure(server, ContextOverflowError)
+    assert [request["stream"] for request in server.requests] == [True, False]
+
+
 def test_an_ordinary_refusal_is_no_overflow():
     assert not is_overflow(400, "temperature must be positive")
     assert not is_overflow(401, "maximum context length")
