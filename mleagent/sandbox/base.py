@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
-from ..errors import SandboxLostError
+from ..errors import InputError, SandboxError, SandboxLostError
 from ..protocols import SandboxSpec
 from ..records import Execution, Limits
 from .client import Hello, RunnerClient, Setup
@@ -27,6 +27,8 @@ class RunnerSandbox(ABC):
     kind = ""
 
     def __init__(self, spec: SandboxSpec) -> None:
+        if spec.task_name in ("", ".", "..") or "/" in spec.task_name or "\0" in spec.task_name:
+            raise InputError(f"task name {spec.task_name!r} can't name a folder; set name in mleagent.toml")
         self.spec = spec
         self._client: RunnerClient | None = None
         self._gaps: tuple[str, ...] = ()
@@ -65,11 +67,21 @@ class RunnerSandbox(ABC):
         client, setup = self._launch()
         try:
             hello: Hello = client.hello(setup)
-        except BaseException:
-            client.close()
-            self._end()
-            raise
+        except SandboxLostError:
+            raise SandboxError(f"{self.kind}: {self._explain(client.lost)}") from None
+        finally:
+            if not client.ready:
+                client.close()
+                self._end()
         self._client, self._gaps = client, hello.gaps
+        self._started()
+
+    def _explain(self, why: str) -> str:
+        """One line on why it did not start, with the mend where there is one."""
+        return f"it did not start: {why}"
+
+    def _started(self) -> None:  # noqa: B027 - most kinds have nothing to do here
+        """Hook: the runner answers; what only its start needed can go."""
 
     def _runner(self) -> RunnerClient:
         if self._client is None:

@@ -89,6 +89,8 @@ class RunnerClient:
         self._sandbox = sandbox
         self._lost = ""
         self._kill_reason = ""
+        self.ready = False
+        """Whether `hello` succeeded."""
         self._channel = Channel(reader, writer, self._kill)
         self._removed: tuple[str, ...] = ()
         self._skipped: tuple[str, ...] = ()
@@ -105,6 +107,7 @@ class RunnerClient:
         answer = self._ask({"op": "init", **asdict(setup)}, deadline)
         gaps = answer.get("gaps")
         lines = tuple(str(gap)[:200] for gap in gaps[:20]) if isinstance(gaps, list) else ()
+        self.ready = True
         return Hello(python=str(said.get("python", ""))[:40], gaps=lines)
 
     @property

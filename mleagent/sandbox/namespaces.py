@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..errors import UnavailableError
 from ..protocols import SandboxSpec
 from . import cgroup
 from .base import RUNNER_DIR, RUNNER_INSIDE, RunnerSandbox
@@ -53,6 +54,8 @@ class NamespacesSandbox(RunnerSandbox):
         self._cgroup: cgroup.Cgroup | None = None
 
     def _launch(self) -> tuple[RunnerClient, Setup]:
+        if not sys.platform.startswith("linux"):
+            raise UnavailableError("namespaces: Linux only; use docker or podman")
         python = interpreter(self.spec.python)
         limits = self.spec.limits
         self._cgroup = cgroup.create(limits)
@@ -94,6 +97,19 @@ class NamespacesSandbox(RunnerSandbox):
             self._cgroup.remove()
             self._cgroup = None
         return why
+
+    def _started(self) -> None:
+        # The root lives on as a mount inside; the folder it was made on is free.
+        if self._process is not None:
+            self._process.started()
+
+    def _explain(self, why: str) -> str:
+        if "not permitted" in why or "unshare" in why:
+            return (
+                f"not allowed on this machine ({why}); allow user namespaces (sysctl"
+                " user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns) or use docker"
+            )
+        return super()._explain(why)
 
     def _own_gaps(self) -> tuple[str, ...]:
         gaps = ["the kernel is shared with this machine"]

@@ -7,6 +7,8 @@ writing what its user can, and `/kaggle` does not exist: relative paths work.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +20,7 @@ from .env import clean_env, interpreter
 from .process import RunnerProcess
 
 _GENTLE_S = 3.0
+_PREFIX = "mleagent-none-"
 
 
 class NoneSandbox(RunnerSandbox):
@@ -31,7 +34,8 @@ class NoneSandbox(RunnerSandbox):
 
     def _launch(self) -> tuple[RunnerClient, Setup]:
         python = interpreter(self.spec.python)
-        base = Path(tempfile.mkdtemp(prefix="mleagent-none-"))
+        _sweep()
+        base = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         work, scratch, inputs = base / "working", base / "tmp", base / "input"
         for folder in (work, scratch, inputs):
             folder.mkdir()
@@ -59,3 +63,21 @@ class NoneSandbox(RunnerSandbox):
             "no /kaggle folder: programs that use its absolute paths fail",
             "memory is watched by sampling, disk not at all",
         )
+
+
+def _sweep() -> None:
+    """Remove work folders whose mleagent was killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = folder.name.removeprefix(_PREFIX).split("-")[0]
+        if owner.isdigit() and not _alive(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -16,8 +16,8 @@ _ESCAPE = re.compile(
     r"|\x1b[ -/]*[0-~]?"  # other two-byte sequences
     r"|\x9b[0-?]*[ -/]*[@-~]"
 )
-# C0 but tab, DEL, C1, and the marks that turn text around on a terminal.
-_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# C0 but tab, DEL, C1, line and paragraph separators, and the marks that turn text around.
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def clean_line(raw: bytes) -> str:

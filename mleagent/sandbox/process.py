@@ -68,6 +68,12 @@ class RunnerProcess:
         """The runner's stdin."""
         return cast("IO[bytes]", self._process.stdin)
 
+    def started(self) -> None:
+        """The sandbox stands: folders that only its start needed can go."""
+        for folder in self._leftovers:
+            folder.rmdir()
+        self._leftovers = ()
+
     def end(self) -> str:
         """Kill it and wait; why it had ended by itself, or ''. Any thread, any number of times."""
         with self._lock:
@@ -88,8 +94,8 @@ class RunnerProcess:
         why = "" if code is None else f"the runner ended with code {code}"
         self._errors.seek(0)
         said = self._errors.read(4000).decode("utf-8", "replace").strip().splitlines()
-        if code is not None and said:
-            why += f": {said[-1][:300]}"
+        if said:
+            why = f"{why}: {said[-1][:300]}".removeprefix(": ")
         self._errors.close()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
