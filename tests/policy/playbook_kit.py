@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -18,7 +19,21 @@ import numpy as np
 import pandas as pd
 from sklearn import datasets
 
-from mleagent.records import ColumnProfile, Input, MetricSpec, Task
+from mleagent.protocols import Policy, Prompt
+from mleagent.records import (
+    Action,
+    ActionKind,
+    ColumnProfile,
+    Execution,
+    Facts,
+    Input,
+    MetricSpec,
+    Sampling,
+    Score,
+    State,
+    Step,
+    Task,
+)
 
 HIGHER = {"accuracy", "roc_auc", "f1", "qwk", "r2", "balanced_accuracy", "average_precision", "mcc", "map@3"}
 
@@ -295,3 +310,50 @@ def grade(case: Case, submission: pd.DataFrame) -> float:
     if name == "mae":
         return float(np.mean(np.abs(one - guess)))
     return float(np.sqrt(np.mean((truth - answer) ** 2, axis=0)).mean())
+
+
+# --- a tiny session ---------------------------------------------------------------
+
+
+def step_of(case: Case, index: int, text: str, runner: Runner) -> Step:
+    """Parse an action's text, run what it writes, and make the step a session would log."""
+    plan = text.split("\n", 1)[0].removeprefix("Plan: ")
+    found = re.search(r'<write path="([^"]+)">\n(.*)</write>', text, re.DOTALL)
+    if not found:
+        kind: ActionKind = "submit" if "<submit/>" in text else "list"
+        return Step(id=str(index), session_id="s", index=index, created_at=0.0,
+                    action=Action(kind=kind, plan=plan), facts=Facts(format_valid=True, action=kind))  # fmt: skip
+    body = found.group(2)
+    result = runner.run(case.folder, body)
+    error, score = "", None
+    metric = case.task.metric
+    assert metric
+    if result.submission is not None:
+        try:
+            value = grade(case, result.submission)
+            score = Score(value=value, metric=metric.name, direction=metric.direction, kind="feedback")
+        except ValueError as problem:
+            error = str(problem)
+    status = result.status if result.status in ("ok", "timeout") else "error"
+    execution = Execution(
+        command="python solution.py", status=status, output=result.output, duration_s=result.seconds
+    )  # type: ignore[arg-type]
+    facts = Facts(format_valid=True, action="write", executed=True, status=execution.status,
+                  submission="valid" if score else "invalid" if error else "none", submission_error=error,
+                  score=score.value if score else None)  # fmt: skip
+    return Step(
+        id=str(index), session_id="s", index=index, created_at=0.0, execution=execution, facts=facts, score=score,
+        action=Action(kind="write", plan=plan, path=found.group(1), body=body), observation=result.output[-500:],
+    )  # fmt: skip
+
+
+def play(case: Case, policy: Policy, runner: Runner, steps: int) -> list[Step]:
+    """Run a policy for some steps, the true score of each program shown as feedback."""
+    done: list[Step] = []
+    for index in range(1, steps + 1):
+        state = State(task=case.task, steps=tuple(done), steps_left=steps - index + 1, exec_limit_s=60.0)
+        reply = policy.complete(Prompt(messages=(), state=state), Sampling())[0].text
+        done.append(step_of(case, index, reply, runner))
+        if done[-1].action.kind == "submit":
+            break
+    return done

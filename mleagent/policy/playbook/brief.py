@@ -70,7 +70,7 @@ class Brief:
     @property
     def image_table(self) -> bool:
         """Many numeric columns and little else: pixels, spectra, sensor values."""
-        return len(self.numeric) >= 30 and len(self.category) + len(self.text) + len(self.dates) <= 2
+        return len(self.numeric) >= 45 and len(self.category) + len(self.text) + len(self.dates) <= 2
 
     @property
     def has_category(self) -> bool:

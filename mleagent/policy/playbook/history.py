@@ -33,6 +33,7 @@ class Attempt:
     trouble: str
     """Verdict, tail of the output, reason of refusal: what a diagnosis reads."""
     body: str
+    plan: str
     seconds: float
 
     @property
@@ -95,6 +96,7 @@ def _attempt(step: Step, sign: float) -> Attempt:
         se=se,
         trouble="\n".join(part for part in trouble if part),
         body=body,
+        plan=step.action.plan,
         seconds=execution.duration_s if execution else facts.duration_s,
     )
 

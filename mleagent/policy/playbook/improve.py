@@ -53,7 +53,8 @@ class Search:
                 return self._with(choice)
         families = self._singles()
         late = steps_left is not None and steps_left <= 3
-        wanted = FAMILIES if steps_left is None or len(self.tried) + steps_left > 6 else 2
+        length = len(self.tried) + (steps_left if steps_left is not None else 40)
+        wanted = FAMILIES if length > 12 else 3 if length > 6 else 2
         if len(families) < wanted and not late:
             found = self._new_family()
             if found:
@@ -148,6 +149,9 @@ class Search:
     def _drop(self) -> Recipe | None:
         """The base without one of its ideas."""
         extra = [c for c in self.base if kind_of(c) in ADDABLE]
+        images = [c for c in extra if kind_of(c) == "image-features"]
+        if len(images) == 1:
+            extra.remove(images[0])  # without it there may be nothing left to learn from
         models = [c for c in self.base if kind_of(c) == "model"]
         extra += models if len(models) > 2 else []
         if not extra:

@@ -106,9 +106,15 @@ def _two_labels(brief: Brief) -> bool:
 
 
 def _ordered(brief: Brief) -> bool:
-    """Classes that are numbers under a metric that knows their order."""
+    """Classes that are numbers, under the metric that knows their order."""
     numbers = all(name.lstrip("-").replace(".", "", 1).isdigit() for name in brief.classes)
-    return _plain_classes(brief) and brief.output == "label" and numbers and len(brief.classes) > 2
+    return (
+        _plain_classes(brief)
+        and brief.metric == "qwk"
+        and brief.output == "label"
+        and numbers
+        and len(brief.classes) > 2
+    )
 
 
 _PREPROCESSING = "sklearn.preprocessing"
