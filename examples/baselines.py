@@ -102,7 +102,7 @@ def measure_playbook(name: str, steps: int) -> dict[str, Measured]:
     for seed in SEEDS if name != EVAL else SEEDS[:1]:
         with tempfile.TemporaryDirectory() as home:
             program = Path(sys.executable).with_name("mleagent")
-            options = f"--model playbook --headless --json --steps {steps} --seed {seed}"
+            options = f"--model playbook --headless --json --steps {steps} --split-seed {seed}"
             command = [str(program), "solve", str(HERE / name), *options.split()]
             done = subprocess.run(
                 command,

@@ -45,6 +45,8 @@ class Settings(Record):
     """CPU threads of a GGUF model; 0: by the machine."""
     gpu_layers: int = Field(default=-1, ge=-1)
     """Layers of a GGUF model on the GPU; -1: all that fit, 0: none."""
+    patience: int = Field(default=12, ge=1)
+    """Valid submissions in a row without a gain after which a session ends."""
     checkpoint_mb: int = Field(default=200, ge=1)
     """Files of the work folder beyond this size in all are not checkpointed."""
 

@@ -7,10 +7,10 @@ that step. Secrets are redacted from everything before it is stored.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .. import clock, events
-from ..records import Action, Completion, Facts, Message, Reward, Score, Step
+from ..records import Action, Completion, Facts, Message, Record, Reward, Score, Step
 from ..reward import schemes
 from ..trajectory.redaction import redact
 from ..trajectory.store import Store
@@ -47,19 +47,15 @@ class Log:
             created_at=clock.now(),
             added=tuple(Message(role=m.role, content=redact(m.content).text) for m in added),
             compaction=compacted,
-            action=action.model_copy(
-                update={"body": redact(action.body).text, "plan": redact(action.plan).text}
-            ),
+            action=redacted(action, "body", "plan", "path", "error"),
             observation=f"{outcome.body}\n\n{outcome.verdict}".strip(),
             execution=outcome.execution,
-            facts=facts,
+            facts=redacted(facts, "submission_error"),
             score=outcome.grade.score if outcome.grade else None,
             submission_path=kept,
             checkpoint=workspace.checkpoint(f"step {index}: {action.plan or action.kind}"),
             diff=redact(outcome.diff).text,
-            completion=completion.model_copy(update={"text": redact(completion.text).text})
-            if completion
-            else None,
+            completion=_stored(completion, secrets) if completion else None,
             sampling=parts.sampling if completion else None,
             template_hash=self._template_hash,
             trainable=not secrets,
@@ -106,6 +102,20 @@ class Log:
             gain=gain(score, before),
             baseline_gain=gain(score, first) if step.index > 0 else None,
         )
+
+
+R = TypeVar("R", bound=Record)
+
+
+def redacted(record: R, *fields: str) -> R:
+    """`record` with secrets taken out of these text fields."""
+    return record.model_copy(update={name: redact(getattr(record, name)).text for name in fields})
+
+
+def _stored(completion: Completion, secrets: bool) -> Completion:
+    """What the log keeps of a completion: no token ids where they would spell a secret."""
+    ids = {"token_ids": (), "logprobs": (), "prompt_ids": ()} if secrets else {}
+    return redacted(completion, "text").model_copy(update=ids)
 
 
 def gain(score: Score | None, other: Score | None) -> float | None:

@@ -93,7 +93,7 @@ class Solver:
         control.stop.clear()
         serve(self, control.take_requests())
         self.parts.budget.check()
-        stuck.check(self.steps)
+        stuck.check(self.steps, self.parts.settings.patience)
 
     def _baseline(self) -> None:
         """Step 0: the user's own script, as it is."""

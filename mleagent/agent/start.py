@@ -87,15 +87,15 @@ def session_to_continue(store: Store, folder: Path | None, wanted: str = "") -> 
     """The session that `-c` (newest unfinished one of the folder) or `-r ID` means. Raises InputError."""
     if wanted:
         return store.resolve(wanted)
-    found = [s for s in store.sessions(folder=folder, limit=1000) if s.status != "done"]
+    found = [line for line in store.session_lines(folder=folder, limit=1000) if line.status != "done"]
     if not found:
         raise InputError(f"{folder}: no session to continue; start one without -c")
-    return found[0]
+    return store.session(found[0].id)
 
 
 def mark_dead(store: Store, home: Path) -> list[str]:
     """Sessions still called running whose process is gone become `interrupted`; their ids."""
-    dead = [s for s in store.sessions(status="running", limit=1000) if not is_live(home, s.id)]
-    for session in dead:
-        store.update_session(session.model_copy(update={"status": "interrupted"}))
-    return [session.id for session in dead]
+    dead = [s.id for s in store.session_lines(status="running", limit=1000) if not is_live(home, s.id)]
+    for session_id in dead:
+        store.update_session(store.session(session_id).model_copy(update={"status": "interrupted"}))
+    return dead

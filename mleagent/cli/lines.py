@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from ..events import SessionEnd, StepEnd
 from ..records import Score
+from ..trajectory.lines import duration, score_text, signed
+from ..trajectory.lines import with_error as error_text
 
+__all__ = ["duration", "end", "step", "with_error"]
 MARKS = {"valid": "✓", "invalid": "✗", "none": "·"}
-
-
-def number(value: float) -> str:
-    """A score in at most five digits, never in exponent form for everyday sizes."""
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:.4f}" if abs(value) < 10 else f"{value:.5g}"
-    return f"{value:.3e}"
 
 
 def with_error(score: Score) -> str:
     """`0.8123 ±.0096`, marked when it is self-reported or unverified."""
-    error = f" ±{number(score.se).removeprefix('0')}" if score.se is not None else ""
-    kind = "" if score.kind == "feedback" else f" {score.kind}"
-    return f"{number(score.value)}{error}{kind}{'' if score.verified else ' unverified'}"
-
-
-def signed(gain: float) -> str:
-    """`+.0041`."""
-    return f"{'+' if gain >= 0 else '-'}{number(abs(gain)).removeprefix('0')}"
+    return score_text(score.value, score.se, score.kind, score.verified)
 
 
 def step(event: StepEnd) -> str:
@@ -52,17 +41,6 @@ def step(event: StepEnd) -> str:
     return f"{text} · {plan[:100]}"
 
 
-def duration(seconds: float) -> str:
-    """`0.4s`, `38s`, `12m`, `3h05m`."""
-    if seconds < 10:
-        return f"{seconds:.1f}s"
-    if seconds < 120:
-        return f"{seconds:.0f}s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f}m"
-    return f"{seconds // 3600:.0f}h{seconds % 3600 // 60:02.0f}m"
-
-
 def end(event: SessionEnd) -> list[str]:
     """What a person needs at the end: scores with their kinds, the file, what to do next."""
     head = {
@@ -71,21 +49,17 @@ def end(event: SessionEnd) -> list[str]:
         "failed": "stopped",
         "interrupted": "interrupted",
     }[event.status]
-    out = [
-        f"{head}: {event.reason} · {event.steps} steps in {duration(event.wall_s)} · session {event.session}"
-    ]
+    why = "" if event.reason == head else f": {event.reason}"
+    out = [f"{head}{why} · {event.steps} steps in {duration(event.wall_s)} · session {event.session}"]
     if event.best_feedback is not None:
-        error = f" ±{number(event.best_feedback_se)}" if event.best_feedback_se is not None else ""
         note = "" if event.verified else " (unverified: withheld files were included)"
-        out.append(
-            f"{event.score_kind or 'feedback'} {event.metric} {number(event.best_feedback)}{error}{note}"
-        )
+        value = error_text(event.best_feedback, event.best_feedback_se)
+        out.append(f"{event.score_kind or 'feedback'} {event.metric} {value}{note}")
     if event.sealed is not None:
-        error = f" ±{number(event.sealed_se)}" if event.sealed_se is not None else ""
         looks = f", look {event.sealed_looks} at this split" if event.sealed_looks else ""
         before = ", before refit" if event.refit == "refitted" else ""
-        utility = f"utility {event.utility:.3f}{before}{looks}"
-        out.append(f"sealed {event.metric} {number(event.sealed)}{error} ({utility})")
+        value = error_text(event.sealed, event.sealed_se)
+        out.append(f"sealed {event.metric} {value} (utility {event.utility:.3f}{before}{looks})")
     if event.refit:
         out.append(f"refit on all labelled rows: {event.refit}")
     if event.submission:
