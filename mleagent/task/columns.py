@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..records import ColumnProfile, ColumnType
+from .names import MEDIA_SUFFIXES
 from .tables import Table
 
 NA_WORDS = frozenset(
@@ -21,10 +22,6 @@ NA_WORDS = frozenset(
 ) | {"N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
 """What pandas reads as missing by default."""
 
-MEDIA_SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".svg", ".ppm", ".pgm"),
-    *(".wav", ".mp3", ".flac", ".ogg", ".m4a", ".aac", ".mp4", ".avi", ".mov", ".mkv"),
-)
 _BOOLEAN_WORDS = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"})
 _DATE = re.compile(r"^\s*(\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ].*)?\s*$")
 _SAMPLE = 500

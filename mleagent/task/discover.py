@@ -16,12 +16,9 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..records import Withheld
-from .columns import MEDIA_SUFFIXES
+from .names import is_code, is_media, is_table, is_text, stem
 from .options import OPTIONS_FILE
-from .tables import is_table, stem
 
-CODE_SUFFIXES = (".py", ".ipynb", ".r", ".rmd", ".sh", ".jl", ".sql")
-DOC_SUFFIXES = (".md", ".rst", ".txt")
 _SKIPPED_FOLDERS = {
     **dict.fromkeys(("venv", "env", "virtualenv", "node_modules", "site-packages"), "installed packages"),
     **dict.fromkeys(("__pycache__", "build", "dist"), "build products"),
@@ -199,16 +196,13 @@ def _sorted_roles(folder: Path, walk: _Walk) -> Found:
 
 
 def _role(file: File) -> str:
-    name = file.name.lower()
-    if is_table(name):
+    if is_table(file.name):
         return _table_role(file)
-    if name.endswith(CODE_SUFFIXES):
+    if is_code(file.name):
         return "code"
-    if name.endswith(MEDIA_SUFFIXES):
+    if is_media(file.name):
         return "media"
-    if name.endswith(DOC_SUFFIXES) or name in ("license", "readme"):
-        return "docs"
-    return "other"
+    return "docs" if is_text(file.name) else "other"
 
 
 def _table_role(file: File) -> str:

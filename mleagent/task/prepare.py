@@ -12,21 +12,29 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..clock import new_id
 from ..errors import InputError
 from ..records import Input, Task
-from . import assemble, private, rows
 from .discover import discover
 from .hashing import content_hash
+from .names import task_name
 from .options import TaskOptions
-from .understanding import Understanding, task_name, understand
 
-__all__ = ["prepare", "understand", "Understanding"]
+if TYPE_CHECKING:
+    from .understanding import Understanding
 
 TASK_FILE = "task.json"
 OPTIONS_FILE = "options.json"
 _TEMPORARY = re.compile(r"^\.tmp-(\d+)-")
+
+
+def understand(folder: Path, options: TaskOptions, home: Path | None = None) -> Understanding:
+    """What was found and inferred, without preparing: for `--dry-run` and `init`. Raises InputError."""
+    from . import understanding  # pandas; a prepared task needs none of it
+
+    return understanding.understand(folder, options, home)
 
 
 def prepare(
@@ -85,6 +93,8 @@ def _cached(place: Path, folder: Path, options: TaskOptions) -> Task:
 
 def _write(understood: Understanding, work: Path) -> Task:
     """Write public and private below `work`; the task as it will be once renamed."""
+    from . import assemble, private, rows  # as above
+
     public = work / "public"
     public.mkdir(parents=True)
     if understood.sources is None:

@@ -17,8 +17,9 @@ import pandas as pd
 from ..errors import InputError
 from ..records import MetricSpec
 from . import metrics
-from .columns import MEDIA_SUFFIXES, class_text, is_number, typed
+from .columns import class_text, is_number, typed
 from .metric_user import load_user_metric
+from .names import MEDIA_SUFFIXES
 from .options import TaskOptions
 from .sources import Sources
 

@@ -17,8 +17,9 @@ from ..errors import InputError
 from . import media
 from .columns import typed
 from .discover import File, Found, looks_predicted
+from .names import stem
 from .options import TaskOptions
-from .tables import Format, Table, read_table, stem
+from .tables import Format, Table, read_table
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def load_sources(found: Found, options: TaskOptions) -> Sources | None:
     test_file = _counterpart(primary, found.test) or (found.test[0] if found.test else None)
     test = read_table(test_file.path, test_file.rel) if test_file else None
     sample = read_table(found.sample[0].path, found.sample[0].rel) if found.sample else None
+    if test is None and sample is not None:
+        test = _test_of_sample(tables[0], sample, found)
     train = tables[0].frame if len(tables) == 1 else pd.concat([t.frame for t in tables], ignore_index=True)
     values = typed(Table(primary.rel, tables[0].format, train))
     pairs = tuple(
@@ -83,6 +86,16 @@ def load_sources(found: Found, options: TaskOptions) -> Sources | None:
     return _with_labels(sources, found, options)
 
 
+def _test_of_sample(train: Table, sample: Table, found: Found) -> Table | None:
+    """The test rows where media are the only features: the ids that the sample submission lists."""
+    name = sample.columns[0]
+    if not media.candidates(found) or name not in train.columns:
+        return None
+    if set(sample.frame[name].astype(str)) & set(train.frame[name].astype(str)):
+        return None
+    return Table("test.csv", Format("csv"), sample.frame[[name]].astype(str))
+
+
 def _no_empty(found: Found, tables: Sequence[Table]) -> None:
     if not sum(table.rows for table in tables):
         raise InputError(
@@ -92,7 +105,7 @@ def _no_empty(found: Found, tables: Sequence[Table]) -> None:
 
 def _train_files(found: Found, options: TaskOptions) -> tuple[File, list[File], list[tuple[File, File]]]:
     """The primary train file, all shards (primary first), and companion (train, test) pairs."""
-    candidates = list(found.train) or [_only_table(found, options)]
+    candidates = list(found.train or found.labels) or [_only_table(found, options)]
     headers = {file.rel: _header(file) for file in candidates}
     primary = _primary(candidates, headers, found, options)
     shards = [f for f in candidates if headers[f.rel] == headers[primary.rel] and _is_shard(f, primary)]
@@ -161,7 +174,7 @@ def _only_table(found: Found, options: TaskOptions) -> File:
 def _with_labels(sources: Sources, found: Found, options: TaskOptions) -> Sources:
     """Join a labels file (`y_train.csv`, `train_labels.csv`) where the train table has no target."""
     wanted = set(options.target)
-    if not found.labels or (wanted and wanted <= set(sources.train.columns)):
+    if not found.labels or not found.train or (wanted and wanted <= set(sources.train.columns)):
         return sources
     labels = read_table(found.labels[0].path, found.labels[0].rel)
     fresh = [name for name in labels.columns if name not in sources.train.columns]

@@ -18,10 +18,8 @@ from typing import Literal
 import pandas as pd
 
 from ..errors import InputError
+from .names import PARQUET_SUFFIXES
 
-CSV_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zip", ".tsv.zip")
-PARQUET_SUFFIXES = (".parquet", ".pq")
-TABLE_SUFFIXES = CSV_SUFFIXES + PARQUET_SUFFIXES
 _SNIFF_BYTES = 65536
 
 
@@ -55,20 +53,6 @@ class Table:
     def take(self, frame: pd.DataFrame) -> Table:
         """The same file with other rows or columns."""
         return replace(self, frame=frame)
-
-
-def is_table(name: str) -> bool:
-    """Whether a file name says that it is a table we read."""
-    return name.lower().endswith(TABLE_SUFFIXES)
-
-
-def stem(name: str) -> str:
-    """File name without folders and without its table suffix, in lower case."""
-    name = name.rsplit("/", 1)[-1].lower()
-    for suffix in sorted(TABLE_SUFFIXES, key=len, reverse=True):
-        if name.endswith(suffix):
-            return name[: -len(suffix)]
-    return name
 
 
 def read_table(path: Path, rel: str = "", limit: int | None = None) -> Table:
@@ -214,7 +198,9 @@ def write_table(table: Table, path: Path) -> None:
     """Write a table the way its original lies on disk; same rows give the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if table.format.kind == "parquet":
-        table.frame.to_parquet(path, index=False)
+        frame = table.frame.copy(deep=False)
+        frame.attrs = {}  # They would be written into the file's metadata, whatever they hold.
+        frame.to_parquet(path, index=False)
         return
     header = ["" if name.startswith("Unnamed: ") else name for name in table.columns]
     text = table.frame.to_csv(index=False, sep=table.format.delimiter, header=header, lineterminator="\n")

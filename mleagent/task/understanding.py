@@ -8,24 +8,27 @@ is held out must be known before files can be searched for it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..records import MetricSpec, Task, Withheld
+from ..records import Input, MetricSpec, Task, Withheld
 from . import giveaway, media, metrics
-from .columns import MEDIA_SUFFIXES, class_text, profile_columns
+from .columns import class_text, profile_columns
 from .discover import Found, describe, discover
 from .hashing import content_hash
+from .names import is_media, task_name
 from .options import TaskOptions
 from .problem import Problem, understand_problem
+from .quoting import HeldOut, carries, row_key, without_rows
+from .side_tables import Known, companion_reason
 from .sources import Sources, load_sources
 from .split import FEEDBACK, SEALED, TRAIN, Ints, split
 from .structure import Columns, decide_columns, split_spec
-from .withhold import HeldOut, Known, Mount, judge, without_rows
+from .withhold import Mount, Role, judge
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,6 @@ def _blank_task(found: Found, options: TaskOptions, words: str, digest: str, pla
     )
 
 
-def task_name(text: str) -> str:
-    """A name that is safe as a folder: lower case letters, digits and dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "task"
-
-
 def _without_labels(task: Task, found: Found, options: TaskOptions, kind: str) -> Understanding:
     """A project scored by a command or by its own claims: nothing is held out."""
     spec = _project_metric(options)
@@ -91,11 +89,7 @@ def _without_labels(task: Task, found: Found, options: TaskOptions, kind: str) -
     mounts = tuple(
         Mount(
             file,
-            "code"
-            if file.rel in names
-            else "media"
-            if file.name.lower().endswith(MEDIA_SUFFIXES)
-            else "other",
+            "code" if file.rel in names else "media" if is_media(file.name) else "other",
         )
         for file in sorted(found.files, key=lambda f: f.rel)
     )
@@ -152,7 +146,11 @@ def _with_labels(
     remap = _remap_reason(sources, problem, labels, references)
     known = _known(sources, problem, values, labels, parts, bool(remap))
     named = {file.rel for ref in references for file in (*ref.train, *ref.test) if file is not None}
-    mounts, withheld, verified = judge(found, sources.used | named, known, options)
+    sources, refused = _fit_companions(sources, known)
+    mounts, withheld, verified = judge(
+        found, sources.used | named | {i.path for i in refused}, known, options
+    )
+    withheld += refused
     withheld += [_column_withheld(sources, name, reason) for name, reason in columns.dropped.items()]
     verified = verified and not _kept_by_include(options)
     notes = [*problem.notes, *columns.notes]
@@ -161,9 +159,10 @@ def _with_labels(
     task = task.model_copy(
         update={
             # The prompt shows the description: rows of the train table quoted there go as they do in files.
-            "description": without_rows(words, known.held)[0],
+            "description": _clean_words(words, known.held),
             "kind": "media" if references else "table",
             **_task_fields(task, sources, problem, columns, parts, values),
+            "inputs": _planned(found, sources, mounts, references),
             "withheld": tuple(sorted(withheld, key=lambda item: item.path)),
             "verified": verified,
             "notes": tuple(notes),
@@ -174,8 +173,41 @@ def _with_labels(
     )
 
 
+def _clean_words(words: str, held: HeldOut) -> str:
+    clean, _ = without_rows(words, held)
+    return "" if carries(clean, held) else clean
+
+
+def _fit_companions(sources: Sources, known: Known) -> tuple[Sources, list[Withheld]]:
+    """Keep the (train, test) pairs that are keyed by the id and tell no label; the rest is withheld."""
+    kept, refused = [], []
+    for train, test in sources.companions:
+        reason = companion_reason(train, test, known)
+        if reason:
+            refused += [Withheld(path=table.rel, reason=reason) for table in (train, test)]
+        else:
+            kept.append((train, test))
+    return replace(sources, companions=tuple(kept)), refused
+
+
 def _test_frame(sources: Sources) -> pd.DataFrame | None:
     return sources.test.frame if sources.test is not None else None
+
+
+def _planned(
+    found: Found, sources: Sources, mounts: list[Mount], references: tuple[media.Reference, ...]
+) -> tuple[Input, ...]:
+    """The inputs as `--dry-run` lists them: the user's sizes, and no word on what will be made."""
+    sizes = {file.rel: file.bytes for file in found.files}
+    roles: list[tuple[str, Role]] = [(table.rel, "train") for table in sources.shards]
+    roles += [(sources.labels.rel, "train")] if sources.labels is not None else []
+    roles += [(sources.test.rel, "test")] if sources.test is not None else []
+    roles += [(sources.sample.rel, "sample_submission")] if sources.sample is not None else []
+    roles += [(table.rel, "table") for pair in sources.companions for table in pair]
+    roles += [(mount.file.rel, mount.role) for mount in mounts]
+    folders = {file.parent for ref in references for file in (*ref.train, *ref.test) if file is not None}
+    roles += [(folder or ".", "media") for folder in sorted(folders)]
+    return tuple(Input(path=rel, role=role, bytes=sizes.get(rel, 0)) for rel, role in roles)
 
 
 def _column_withheld(sources: Sources, name: str, reason: str) -> Withheld:
@@ -273,5 +305,7 @@ def _known(
         if sources.test is not None:
             test_ids = frozenset(sources.test.frame[column].astype(str))
     train = sources.train.loc[rows].reset_index(drop=True)
-    held_out = HeldOut(pairs, frozenset(ids), test_ids, remapped)
+    quotable = train[parts[rows] != TRAIN].astype(str) if train.shape[1] >= 3 else train[:0]
+    keys = frozenset(row_key(list(row)) for row in quotable.itertuples(index=False))
+    held_out = HeldOut(pairs, frozenset(ids), test_ids, remapped, keys, len(train))
     return Known(train, values, problem.targets, labels, column, ids, held_out)

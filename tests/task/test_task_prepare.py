@@ -167,6 +167,20 @@ def test_shards_and_companions(tmp_path: Path, home: Path) -> None:
     assert set(pd.read_csv(task.public / "test_speed.csv")["id"]) == set(held["id"])
 
 
+def test_further_pairs_that_tell_labels_or_have_no_id_are_withheld(tmp_path: Path, home: Path) -> None:
+    folder = tmp_path / "task"
+    kaggle(folder)
+    extra = table()[["id"]].assign(hint=table()["y"] + 5)
+    for name, frame in (("hint", extra), ("noid", extra.drop(columns="id").assign(hint=1))):
+        frame[:200].to_csv(folder / f"train_{name}.csv", index=False)
+        frame[200:].to_csv(folder / f"test_{name}.csv", index=False)
+    task = prepare(folder, TaskOptions(target=("y",)), home)
+    reasons = {item.path: item.reason for item in task.withheld}
+    assert "each of its values stands for one class" in reasons["train_hint.csv"]
+    assert "not keyed by the id" in reasons["train_noid.csv"]
+    assert not list(task.public.glob("*_hint.csv")) and not list(task.public.glob("*_noid.csv"))
+
+
 def test_parquet_keeps_types(tmp_path: Path, home: Path) -> None:
     folder = tmp_path / "task"
     folder.mkdir()
@@ -239,6 +253,17 @@ def test_users_own_metric(tmp_path: Path, home: Path) -> None:
     assert grade.valid and grade.score is not None and grade.score.value == 0.0
 
 
+def test_baseline_script_is_mounted_unless_it_holds_labels(tmp_path: Path, home: Path) -> None:
+    train, _ = kaggle(tmp_path / "task")
+    script = tmp_path / "task" / "baseline.py"
+    script.write_text("import pandas\n")
+    task = prepare(tmp_path / "task", TaskOptions(start="baseline.py"), home)
+    assert task.start == "baseline.py" and (task.public / "baseline.py").is_file()
+    script.write_text(f"y = {train['y'].tolist()}\n")
+    with pytest.raises(InputError, match=r"--start baseline\.py: holds a list of 200 values"):
+        prepare(tmp_path / "task", TaskOptions(start="baseline.py"), home)
+
+
 def test_projects_without_labels(tmp_path: Path, home: Path) -> None:
     folder = tmp_path / "project"
     (folder / "src").mkdir(parents=True)
@@ -261,13 +286,14 @@ def test_kill_leaves_nothing_half_prepared(tmp_path: Path, home: Path) -> None:
     kaggle(tmp_path / "task")
     code = (
         "import sys; from pathlib import Path\nfrom mleagent.task.prepare import prepare\n"
-        "from mleagent.task.options import TaskOptions\nprint('go', flush=True)\n"
-        "for seed in range(10000): prepare(Path(sys.argv[1]), TaskOptions(seed=seed), Path(sys.argv[2]))"
+        "from mleagent.task.options import TaskOptions\n"
+        "for seed in range(10000):\n"
+        "    prepare(Path(sys.argv[1]), TaskOptions(seed=seed + int(sys.argv[3])), Path(sys.argv[2]))\n"
+        "    print('go', flush=True)"
     )
-    for delay in (0.03, 0.1, 0.17):
-        run = subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path / "task"), str(home)], stdout=subprocess.PIPE, text=True
-        )
+    for number, delay in enumerate((0.03, 0.1, 0.17)):
+        command = [sys.executable, "-c", code, str(tmp_path / "task"), str(home), str(1000 * number)]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert run.stdout is not None and run.stdout.readline() == "go\n"
         time.sleep(delay)
         run.send_signal(signal.SIGKILL)

@@ -318,6 +318,57 @@ def test_user_test_media_map_back_to_the_users_names(tmp_path: Path, home: Path)
     assert [line.split(",")[0] for line in uploaded[1:]] == ["100", "101", "102", "103", "104"]
 
 
+def test_labels_table_beside_media_and_test_ids_in_the_sample(tmp_path: Path, home: Path) -> None:
+    from mleagent.task.grade import Grader
+
+    folder = tmp_path / "dogs"
+    images(folder, "table-id")
+    (folder / "train_images").rename(folder / "train")
+    (folder / "train.csv").rename(folder / "labels.csv")
+    (folder / "test").mkdir()
+    for number in range(6):
+        (folder / "test" / f"q{number}.png").write_bytes(f"unknown {number}".encode())
+    sample = pd.DataFrame({"image": [f"q{number}" for number in range(6)], "cat": 0.5, "dog": 0.5})
+    sample.to_csv(folder / "sample_submission.csv", index=False)
+    task = prepare(folder, TaskOptions(), home)
+    assert task.targets == ("label",) and task.rows_test == 6 and task.kind == "media"
+    test = pd.read_csv(task.public / "test.csv", dtype=str)
+    assert list(test.columns) == ["image"] and len(test) == 30
+    assert all((task.public / "test" / f"{name}.png").is_file() for name in test["image"])
+    uploaded = Grader(task.private).cut((task.public / "sample_submission.csv").read_bytes()).decode()
+    assert [line.split(",")[0] for line in uploaded.splitlines()[1:]] == sample["image"].tolist()
+
+
+@pytest.mark.parametrize("shape", ["one list", "rows without ids", "ids and labels apart", "plain prose"])
+def test_labels_quoted_in_texts_and_programs(tmp_path: Path, home: Path, shape: str) -> None:
+    folder = tmp_path / "cancer"
+    rows = cancer(folder)
+    text = {
+        "one list": f"y = {(rows['diagnosis'] == 'benign').astype(int).tolist()}",
+        "rows without ids": rows.drop(columns="case_id").head(40).to_csv(index=False),
+        "ids and labels apart": "\n".join([*rows["case_id"], *rows["diagnosis"]]),
+        "plain prose": "Tumours are benign or malignant. The 30 features are numbers such as 7, 8 and 9.",
+    }[shape]
+    (folder / "notes.md").write_text(text)
+    (folder / "helper.py").write_text(text)
+    frame = rows.drop(columns="case_id") if shape == "rows without ids" else rows
+    if shape == "rows without ids":
+        frame.to_csv(folder / "train.csv", index=False)
+        for name in ("test.csv", "sample_submission.csv"):
+            (folder / name).unlink()
+    task = prepare(folder, TaskOptions(), home)
+    listed = {item.path for item in task.withheld}
+    if shape == "plain prose":
+        assert (task.public / "notes.md").read_text() == text and (task.public / "helper.py").is_file()
+    elif shape == "rows without ids":
+        shown = set((task.public / "train.csv").read_text().splitlines())
+        kept = [line for line in (task.public / "notes.md").read_text().splitlines() if line.count(",") > 3]
+        assert kept and set(kept) <= shown and len(kept) < 41
+        assert "helper.py" in listed
+    else:
+        assert {"notes.md", "helper.py"} <= listed
+
+
 def test_prepared_folder_is_the_same_from_a_copy(tmp_path: Path, home: Path) -> None:
     first, second = tmp_path / "a" / "cancer", tmp_path / "b" / "cancer"
     cancer(first)
