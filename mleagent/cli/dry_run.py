@@ -44,9 +44,8 @@ def task_lines(task: Task) -> list[str]:
     out = [f"task {task.name}: {task.problem} from {task.folder}"]
     if task.metric:
         metric = task.metric
-        out.append(
-            f"metric {metric.name} ({metric.direction}, optimum {metric.optimum:g}), submit {metric.prediction}s"
-        )
+        sense = f"{metric.direction}, optimum {metric.optimum:g}"
+        out.append(f"metric {metric.name} ({sense}), submit {metric.prediction}s")
     if task.targets:
         out.append(f"target {', '.join(task.targets)} · id {task.id_column or 'none, by position'}")
     if task.rows_labelled:
