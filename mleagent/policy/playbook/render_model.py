@@ -317,9 +317,12 @@ def _prefix(columns: tuple[str, ...], classes: tuple[str, ...]) -> str | None:
     """What stands before the class in each column's name; None when names don't follow classes."""
     if not classes:
         return None
-    before = columns[0][: len(columns[0]) - len(classes[0])]
-    same = columns == tuple(before + name for name in classes)
-    return before if same and not set('"\\{}\n') & set(before) else None
+    wanted = sorted(columns)  # in the sample's order, which need not be that of the classes
+    for column in columns:
+        before = column.removesuffix(classes[0])
+        if column != before and sorted(before + name for name in classes) == wanted:
+            return before if not set('"\\{}\n') & set(before) else None
+    return None
 
 
 def _sorted(classes: tuple[str, ...]) -> list[str]:
