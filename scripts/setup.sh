@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes the virtual environment .venv and installs mleagent in it, editable, with what the tests
 # need, at the versions of requirements.lock. `make setup` calls it when either file changed.
+# EXTRAS adds others, e.g. EXTRAS=dev,local for llama.cpp in process (compiles for some minutes).
 set -eu
 
 python=$(sh scripts/find-python.sh)
@@ -10,5 +11,6 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         exit 1
     }
 fi
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c requirements.lock
+echo "setup: installing into .venv (about a minute the first time)"
+.venv/bin/python -m pip install -qq --disable-pip-version-check -e ".[${EXTRAS:-dev}]" -c requirements.lock
 touch .venv/.set-up

@@ -13,7 +13,7 @@ trap 'rm -rf "$work"' EXIT INT TERM
     exit 1
 }
 .venv/bin/python -m venv "$work/venv"
-"$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+"$work/venv/bin/python" -m pip install -qq --disable-pip-version-check \
     -c requirements.lock "$work"/dist/*.whl
 cp -R "$example" "$work/task"
 cd "$work"
