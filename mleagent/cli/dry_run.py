@@ -6,6 +6,7 @@ import json
 
 import typer
 
+from ..agent.context import PREDICTIONS
 from ..agent.wish import Wish
 from ..config import Settings, data_home
 from ..records import Task
@@ -45,7 +46,7 @@ def task_lines(task: Task) -> list[str]:
     if task.metric:
         metric = task.metric
         sense = f"{metric.direction}, optimum {metric.optimum:g}"
-        out.append(f"metric {metric.name} ({sense}), submit {metric.prediction}s")
+        out.append(f"metric {metric.name} ({sense}), submit {PREDICTIONS[metric.prediction]}")
     if task.targets:
         out.append(f"target {', '.join(task.targets)} · id {task.id_column or 'none, by position'}")
     if task.rows_labelled:
