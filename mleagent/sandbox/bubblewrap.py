@@ -74,7 +74,7 @@ class BubblewrapSandbox(RunnerSandbox):
         return why
 
     def _own_gaps(self) -> tuple[str, ...]:
-        gaps = ["the kernel is shared with this machine"]
+        gaps = ["the kernel is shared with this machine", "files are limited in size, not in number"]
         if self._process is not None and self._cgroup is None:
             gaps.append("no memory cgroup: a supervisor sums memory 50 times a second and ends the run")
         if os.geteuid() == 0:

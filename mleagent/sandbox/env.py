@@ -21,6 +21,8 @@ from ..errors import UnavailableError
 from ..records import Limits
 
 _SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/sbin")
+_VENV_MARK = "pyvenv.cfg"
+_VENV_PARTS = (_VENV_MARK, "bin", "lib", "lib64", "include", "share", "etc")
 _THREADS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -44,7 +46,8 @@ class Interpreter:
     executable: Path
     """As named, a venv's own link unresolved: Python finds its venv by that."""
     folders: tuple[Path, ...]
-    """Folders to make visible beside the system's own; none of them is the root or a home."""
+    """What to make visible beside the system's own: folders, and a venv's one file. Never the root or a
+    home; of a venv only its own parts, for people make venvs in the folder that holds their data."""
 
 
 def clean_env(limits: Limits, bins: Sequence[str] = (), home: str = "/tmp") -> dict[str, str]:
@@ -104,8 +107,15 @@ def _interpreter(executable: Path, prefixes: list[str]) -> Interpreter:
                     " use one in a folder of its own (a venv)"
                 )
             folders.append(place)
-    outer = [place for place in folders if not _within(place, [x for x in folders if x != place])]
+    parts = [part for folder in folders for part in _parts(folder)]
+    outer = [place for place in parts if not _within(place, [x for x in parts if x != place])]
     return Interpreter(executable.absolute(), tuple(outer))
+
+
+def _parts(folder: Path) -> list[Path]:
+    if not (folder / _VENV_MARK).is_file():
+        return [folder]
+    return [folder / name for name in _VENV_PARTS if (folder / name).exists()]
 
 
 def _within(path: Path, folders: list[Path]) -> bool:

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..config import data_home
 from ..errors import UnavailableError
 from ..protocols import SandboxSpec
 from . import cgroup
@@ -138,6 +139,7 @@ def root_plan(spec: SandboxSpec, python: Interpreter) -> dict[str, Any]:
     ]
     own = [folder for folder in python.folders if not any(folder.is_relative_to(m) for m in spec.mounts)]
     binds += [(str(path.resolve()), str(path.absolute())) for path in (*spec.mounts, *own)]
+    _keep_private([Path(source) for source, _ in binds])
     binds.append((str(RUNNER_DIR), RUNNER_INSIDE))
     binds.append((str(spec.public.resolve()), f"/kaggle/input/{spec.task_name}"))
     links += [("/var/tmp", "/tmp")]
@@ -148,6 +150,16 @@ def root_plan(spec: SandboxSpec, python: Interpreter) -> dict[str, Any]:
         "files": list(_FILES),
         "tmpfs": [(WORK, work_mb(spec)), ("/tmp", work_mb(spec)), ("/dev/shm", work_mb(spec))],
     }
+
+
+def _keep_private(shown: list[Path]) -> None:
+    """The data folder holds the held-out labels: it must lie in nothing that is shown whole."""
+    home = data_home().resolve()
+    for folder in shown:
+        if home == folder or home.is_relative_to(folder):
+            raise UnavailableError(
+                f"the data folder {home} lies in {folder}, open to programs; set MLEAGENT_HOME elsewhere"
+            )
 
 
 def work_mb(spec: SandboxSpec) -> int:
@@ -165,7 +177,8 @@ def inside_uid(spec: SandboxSpec, python: Interpreter) -> int:
         return 1000
     for folder in python.folders:
         # An installation is of one piece: its top folders tell.
-        owner = _private_owner(path for path in (folder, folder / "bin", folder / "lib") if path.exists())
+        tops = (folder, folder / "bin", folder / "lib") if folder.is_dir() else (folder,)
+        owner = _private_owner(path for path in tops if path.exists())
         if owner is not None:
             return owner
     for folder in (spec.public, *spec.mounts):

@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from mleagent.errors import SandboxError, SandboxLostError
+from mleagent.errors import InputError, SandboxError, SandboxLostError, UnavailableError
 from mleagent.protocols import Sandbox, SandboxSpec
 from mleagent.records import Execution, Limits
 from mleagent.sandbox import cgroup
@@ -685,8 +685,84 @@ def test_when_mleagent_is_killed_nothing_is_left(kind: str, public: Path) -> Non
         alive = [p for p in Path("/proc").glob("[0-9]*/cmdline") if token.encode() in _read(p)]
     assert alive == []
     # What can only be removed from outside goes at the next start.
-    box = made(kind, public)
+    left = _leftovers(host.pid)
+    while left and time.monotonic() < deadline:
+        box = made(kind, public)
+        box.start()
+        box.close()
+        left = _leftovers(host.pid)
+    assert left == []
+
+
+def _leftovers(pid: int) -> list[Path]:
+    groups = Path("/sys/fs/cgroup").glob(f"memory/**/mleagent-{pid}-*")
+    return [*groups, *Path(tempfile.gettempdir()).glob(f"mleagent-*-{pid}-*")]
+
+
+# --- what a program may do to its own folders -----------------------------------
+
+
+def test_a_work_folder_closed_or_nested_by_the_thousand_is_mended(box: Sandbox) -> None:
+    nested = """
+        import os
+        for start in (".", os.environ["TMPDIR"]):
+            os.chdir(start)
+            for _ in range(3000):
+                os.mkdir("d"); os.chdir("d")
+            os.chdir("/kaggle/working" if os.path.isdir("/kaggle/working") else start)
+    """
+    assert python(box, nested).status == "ok"
+    assert [line for line in box.pull(10**6) if line != "prog.py"] == []
+    assert "can't be kept" in box.skipped[0]
+    box.put({"d": None})
+    assert box.run("ls -d d; ls -A $TMPDIR").output.count("d\n") == 0
+    assert box.run("touch f; chmod 000 . $TMPDIR").status == "ok"
+    assert set(box.pull(10**6)) == {"f"}
+    assert box.run("touch $TMPDIR/g; ls f").output == "f\n"
+
+
+def test_filling_the_names_is_disk_full(isolated: Sandbox) -> None:
+    result = python(isolated, "for i in range(120_000): open(str(i), 'w').close()")
+    # bwrap can't limit the number of files, and says so.
+    assert result.status in ("disk", "oom") or "not in number" in " ".join(isolated.gaps)
+    assert isolated.run("find . -type f -delete").status == "ok"
+
+
+def test_programs_can_talk_to_themselves_over_tcp(box: Sandbox) -> None:
+    program = """
+        import socket
+        server = socket.create_server(("127.0.0.1", 0))
+        client = socket.create_connection(server.getsockname())
+        client.sendall(b"hello")
+        print(server.accept()[0].recv(5))
+    """
+    assert python(box, program).output == "b'hello'\n"
+
+
+def test_thousands_of_inputs_cost_no_thousands_of_links(kind: str, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    for number in range(2000):
+        (tmp_path / f"{number}.png").touch()
+    (tmp_path / "train.csv").write_text("x\n")
+    box = made(kind, tmp_path)
     box.start()
-    box.close()
-    assert not list(Path("/sys/fs/cgroup").glob(f"memory/**/mleagent-{host.pid}-*"))
-    assert not list(Path(tempfile.gettempdir()).glob(f"mleagent-*-{host.pid}-*"))
+    try:
+        assert box.run("ls; ls input/ | wc -l; cat train.csv").output == "input\ntrain.csv\n2001\nx\n"
+    finally:
+        box.close()
+
+
+def test_a_data_folder_in_plain_sight_is_refused(
+    kind: str, public: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind in ("docker", "none"):
+        pytest.skip("shows nothing of this machine, or everything")
+    monkeypatch.setenv("MLEAGENT_HOME", str(tmp_path / "shown" / "home"))
+    with pytest.raises(UnavailableError, match="set MLEAGENT_HOME elsewhere"):
+        made(kind, public, mounts=(tmp_path,)).start()
+
+
+def test_only_a_task_name_that_names_a_folder_is_taken(public: Path) -> None:
+    for name in ("", "..", "a/b"):
+        with pytest.raises(InputError, match="task name"):
+            make("namespaces", SandboxSpec(session_id="x", task_name=name, public=public))

@@ -8,6 +8,7 @@ following links, so a link planted in the work folder leads nowhere.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import stat
@@ -19,6 +20,8 @@ from .frames import MAX_PATH, REMOVED, Body, FrameError, checked_path, entry
 MAX_FILES = 20_000
 _LEFT_OUT = frozenset(("__pycache__", ".ipynb_checkpoints"))
 _PIECE = 1 << 18
+_MANY = 500
+_TABLES = (".csv", ".parquet", ".gz", ".zip", ".json", ".jsonl", ".txt", ".md", ".tsv")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _Mark = tuple[int, int, int, int]
 
@@ -31,21 +34,21 @@ class Workspace:
         self._input = setup["input"]
         self._scratch = [path for path in setup["scratch"] if os.path.isdir(path)]
         self._known: dict[str, _Mark] = {}
+        self._links = _input_links(self._input) if self._input else {}
         self.skipped: list[str] = []
         self.relink()
 
     # --- inputs under relative names ---
 
     def relink(self) -> None:
-        """Put links to the inputs (and `input` to their folder) wherever the name is free."""
-        if not self._input:
-            return
-        names = {name: f"{self._input}/{name}" for name in os.listdir(self._input)}
-        names.setdefault("input", self._input)
-        for name, target in names.items():
-            # No free name, a full disk, a folder made read-only: the absolute path still works.
-            with contextlib.suppress(OSError):
-                os.symlink(target, f"{self._work}/{name}")
+        """Put links to the inputs wherever the name is free; the work folder is made usable first."""
+        with contextlib.suppress(OSError):
+            os.makedirs(self._work, 0o755, exist_ok=True)
+            if os.stat(self._work).st_mode & 0o700 != 0o700:
+                os.chmod(self._work, 0o755)
+        for name in self._links.keys() - set(os.listdir(self._work)):
+            with contextlib.suppress(OSError):  # on a full disk the absolute path still works
+                os.symlink(self._links[name], f"{self._work}/{name}")
 
     # --- put ---
 
@@ -116,6 +119,7 @@ class Workspace:
 
     def pull(self, max_bytes: int) -> Iterator[bytes]:
         """Body of the changed files, smallest first, and of what is gone; fills `skipped`."""
+        self.relink()
         self.skipped = []
         found = self._scan()
         for path in [path for path in self._known if path not in found]:
@@ -185,10 +189,20 @@ class Workspace:
         for path in self._scratch:
             for item in _listed(path):
                 if item.is_dir(follow_symlinks=False):
-                    shutil.rmtree(item.path, onerror=_force)
+                    _delete_folder(item.path)
                 else:
                     with contextlib.suppress(OSError):
                         os.unlink(item.path)
+
+
+def _input_links(folder: str) -> dict[str, str]:
+    """{name in the work folder: what it links to}: each input by its name, and `input` for them all."""
+    names = sorted(os.listdir(folder))
+    if len(names) > _MANY:
+        # A folder of loose media: by name only what looks like a table or holds more.
+        kept = (name for name in names if name.endswith(_TABLES) or os.path.isdir(f"{folder}/{name}"))
+        names = list(itertools.islice(kept, _MANY))
+    return {"input": folder, **{name: f"{folder}/{name}" for name in names}}
 
 
 def _mark(there: os.stat_result) -> _Mark:
@@ -227,7 +241,15 @@ def _clear(folder: int, name: str, where: str) -> None:
     except FileNotFoundError:
         return
     except (IsADirectoryError, PermissionError):
-        shutil.rmtree(os.path.join(where, name), onerror=_force)
+        _delete_folder(os.path.join(where, name))
+
+
+def _delete_folder(path: str) -> None:
+    try:
+        shutil.rmtree(path, onerror=_force)
+    except RecursionError:  # folders nested by the thousand
+        for command in (["/bin/chmod", "-R", "u+rwX", path], ["/bin/rm", "-rf", path]):
+            os.waitpid(os.posix_spawn(command[0], command, {}), 0)
 
 
 def _force(function: Any, path: str, _error: Any) -> None:

@@ -9,9 +9,12 @@ ends it by dying.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
+import socket
+import struct
 import sys
 from typing import Any
 
@@ -28,6 +31,7 @@ _NAMESPACES = (
 _MASKED = ("kcore", "keys", "timer_list", "sched_debug", "kmsg", "kallsyms", "sysrq-trigger", "latency_stats")
 _READ_ONLY = ("sys", "bus", "fs", "irq")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _HARDENED = linux.MS_NOSUID | linux.MS_NODEV
 
 
@@ -75,6 +79,7 @@ def _first_process(plan: dict[str, Any], uid: int) -> None:
         _build_root(plan, uid)
         linux.pivot_root(plan["root"])
         linux.libc.sethostname(b"sandbox", 7)
+        _loopback_up()
         _become_nobody(uid)
         # Descriptors past 2 are close-on-exec, but for those the host handed down on purpose.
         python, environment = plan["python"], {"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"}
@@ -84,6 +89,12 @@ def _first_process(plan: dict[str, Any], uid: int) -> None:
         sys.stderr.flush()
     finally:
         os._exit(1)
+
+
+def _loopback_up() -> None:
+    """Let programs talk to themselves over 127.0.0.1, as everywhere; nothing else is on this network."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        fcntl.ioctl(handle, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
 
 
 def _become_nobody(uid: int) -> None:
@@ -116,8 +127,8 @@ def _build_root(plan: dict[str, Any], uid: int) -> None:
         _write(root + path, text.replace("{uid}", str(uid)))
     for path, size_mb in plan["tmpfs"]:
         os.makedirs(root + path, 0o755, exist_ok=True)
-        # Names cost kernel memory too: a file for each 4 KiB is all that fits anyway.
-        data = f"{own}mode=0755,size={size_mb}m,nr_inodes={min(size_mb * 256, 400_000)}"
+        # Names cost kernel memory too, so their number is bounded beside their size.
+        data = f"{own}mode=0755,size={size_mb}m,nr_inodes={min(1024 + size_mb * 64, 100_000)}"
         linux.mount("tmpfs", root + path, "tmpfs", _HARDENED, data)
     _devices(root)
     _proc(root)
