@@ -148,6 +148,8 @@ def _notes(column: pd.Series, kind: ColumnType, unique: int, role: str) -> list[
         if dates is not None:
             return [f"date range {dates.min():%Y-%m-%d}..{dates.max():%Y-%m-%d}"]
     if kind == "categorical" and role != "target":
+        if float(pd.to_numeric(present.astype(str), errors="coerce").notna().mean()) > 0.7:
+            return ["mostly numbers, some text"]
         if unique > 50:
             return ["high cardinality"]
         if len(present) and present.astype(str).str.strip().str.lower().nunique() < unique:

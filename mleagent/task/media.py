@@ -170,9 +170,10 @@ def neutral_folder(reference: Reference, labelled: bool) -> str:
 
 def link(source: Path, target: Path) -> int:
     """Hard link `target` to `source`; a copy where they lie on different file systems. Bytes copied."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.parent.is_dir():
+        target.parent.mkdir(parents=True)
     try:
-        os.link(os.path.realpath(source), target)
+        os.link(os.path.realpath(source) if source.is_symlink() else source, target)
         return 0
     except FileExistsError:
         return 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ class HeldOut:
     """How many labelled rows there are."""
 
 
-def row_key(cells: list[str]) -> str:
+def row_key(cells: Iterable[str]) -> str:
     """A table row as it can be found again in a text, whatever separates its cells."""
     return "\x1f".join(cell.strip() for cell in cells)
 

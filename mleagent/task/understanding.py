@@ -145,6 +145,8 @@ def _with_labels(
     references = tuple(media.references(sources.train, _test_frame(sources), found))
     remap = _remap_reason(sources, problem, labels, references)
     known = _known(sources, problem, values, labels, parts, bool(remap))
+    if found.docs or found.code:
+        known = _with_rows(known, parts[rows] != TRAIN)
     named = {file.rel for ref in references for file in (*ref.train, *ref.test) if file is not None}
     sources, refused = _fit_companions(sources, known)
     mounts, withheld, verified = judge(
@@ -305,7 +307,13 @@ def _known(
         if sources.test is not None:
             test_ids = frozenset(sources.test.frame[column].astype(str))
     train = sources.train.loc[rows].reset_index(drop=True)
-    quotable = train[parts[rows] != TRAIN].astype(str) if train.shape[1] >= 3 else train[:0]
-    keys = frozenset(row_key(list(row)) for row in quotable.itertuples(index=False))
-    held_out = HeldOut(pairs, frozenset(ids), test_ids, remapped, keys, len(train))
+    held_out = HeldOut(pairs, frozenset(ids), test_ids, remapped, labelled=len(train))
     return Known(train, values, problem.targets, labels, column, ids, held_out)
+
+
+def _with_rows(known: Known, held: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Known:
+    """`known` with the text of every held-out row, for texts that quote rows without ids."""
+    if known.train.shape[1] < 3:
+        return known
+    rows = known.train[held].astype(str).itertuples(index=False)
+    return replace(known, held=replace(known.held, rows=frozenset(map(row_key, rows))))
