@@ -23,7 +23,7 @@ from .names import MEDIA_SUFFIXES
 from .options import TaskOptions
 from .sources import Sources
 
-_ID_NAME = re.compile(r"^(id|ids|index|row_?id|uuid|guid|key|.*_id|.*[a-z]Id|.*ID)$")
+_ID_NAME = re.compile(r"^([Ii][Dd]|ids|[Ii]ndex|row_?id|uuid|guid|key|.*_id|.*[a-z]Id|.*ID)$")
 _TARGET_NAMES = (
     *("target", "label", "labels", "class", "y", "outcome", "response", "survived", "churn", "saleprice"),
     *("price", "diagnosis", "species", "quality", "sentiment", "category"),

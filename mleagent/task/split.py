@@ -43,10 +43,10 @@ class SplitSpec:
 
 
 def quotas(rows: int, feedback: float | None, sealed: float | None) -> tuple[int, int]:
-    """Rows of feedback and sealed: 0.2 (0.3 under 1,000 rows) and 0.1, capped, at least one each."""
+    """Rows of feedback and sealed: 0.2 (0.3 under 1,000 rows) and 0.1, capped, at least two each."""
     share = feedback if feedback is not None else (0.3 if rows < SMALL else 0.2)
-    first = min(max(1, round(share * rows)), MAX_FEEDBACK)
-    second = min(max(1, round((sealed if sealed is not None else 0.1) * rows)), MAX_SEALED)
+    first = min(max(2, round(share * rows)), MAX_FEEDBACK)
+    second = min(max(2, round((sealed if sealed is not None else 0.1) * rows)), MAX_SEALED)
     return first, second
 
 

@@ -7,6 +7,7 @@ matter; each inference is a note with the setting that turns it off.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from .sources import Sources
 from .split import Ints, SplitSpec, strata_of
 
 _OFF = "none"
+_PREFIXED = re.compile(r"^(.+)[_\-.]\d+$")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Columns:
     """Column → reason."""
     group: str = ""
     time: str = ""
+    id_groups: bool = False
+    """Rows whose ids begin alike (`0012_01`, `0012_02`) stay together."""
     notes: tuple[str, ...] = ()
 
 
@@ -61,12 +65,17 @@ def decide_columns(
     notes += [
         f"text column {name!r} mostly contains the word of the class: scores may flatter" for name in texts
     ]
+    id_groups = not (group or time or options.group == _OFF or options.fold_column) and _ids_group(
+        sources, problem
+    )
+    if id_groups:
+        notes.append("rows whose ids begin alike stay together, as in the test table")
     unlabelled = len(sources.train) - len(values)
     if unlabelled:
         notes.append(f"{unlabelled} train rows have no target; they stay in train, unlabelled")
     if sources.test is not None and any(name in sources.test.columns for name in problem.targets):
         notes.append("the test table carries the target: the column is left out")
-    return Columns(dropped, group, time, tuple(notes))
+    return Columns(dropped, group, time, id_groups, tuple(notes))
 
 
 def _missing_in_test(sources: Sources, features: list[str], keep: set[str]) -> dict[str, str]:
@@ -125,6 +134,22 @@ def _grouped(train: pd.Series, test: pd.Series) -> bool:
     return not set(train.dropna().unique()) & set(test.dropna().unique())
 
 
+def _ids_group(sources: Sources, problem: Problem) -> bool:
+    """Whether the first parts of the ids repeat, and train and test have none in common."""
+    column = problem.id_column
+    if column is None or sources.test is None or column not in sources.train:
+        return False
+    train, test = sources.train[column].astype(str), sources.test.frame[column].astype(str)
+    if not (train.str.contains(_PREFIXED).all() and test.str.contains(_PREFIXED).all()):
+        return False
+    groups, others = set(_beginnings(train)), set(_beginnings(test))
+    return len(groups) >= 10 and len(train) > 1.1 * len(groups) and not groups & others
+
+
+def _beginnings(ids: pd.Series) -> pd.Series:
+    return ids.str.replace(_PREFIXED, r"\1", regex=True)
+
+
 def split_spec(sources: Sources, problem: Problem, options: TaskOptions, columns: Columns) -> SplitSpec:
     """What the split of the labelled rows must respect. Raises InputError for an unusable column."""
     rows = problem.labelled
@@ -133,6 +158,9 @@ def split_spec(sources: Sources, problem: Problem, options: TaskOptions, columns
         columns=[problem.id_column] if problem.id_column in sources.train else []
     )
     hashes = pd.util.hash_pandas_object(content, index=False).to_numpy()
+    groups = values[columns.group] if columns.group else None
+    if columns.id_groups and problem.id_column:
+        groups = _beginnings(sources.train.loc[rows, problem.id_column].astype(str))
     return SplitSpec(
         strata=strata_of(
             [values[name] for name in problem.targets], problem.classification or problem.kind == "ranking"
@@ -141,7 +169,7 @@ def split_spec(sources: Sources, problem: Problem, options: TaskOptions, columns
         feedback=options.feedback,
         sealed=options.sealed,
         seed=options.seed,
-        groups=_group_codes(values[columns.group]) if columns.group else None,
+        groups=_group_codes(groups) if groups is not None else None,
         duplicates=np.unique(hashes, return_inverse=True)[1].astype(np.int64),
         times=_time_codes(values[columns.time]) if columns.time else None,
         folds=_fold_codes(values[options.fold_column]) if options.fold_column else None,

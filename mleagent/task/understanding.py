@@ -67,6 +67,21 @@ def understand(folder: Path, options: TaskOptions, home: Path | None = None) -> 
     return _with_labels(base, found, options, sources, words)
 
 
+def inferred_options(understood: Understanding) -> TaskOptions:
+    """The options with what was inferred filled in: what `mleagent init` writes down."""
+    task, options = understood.task, understood.options
+    found: dict[str, object] = {
+        "name": options.name or task.name,
+        "target": options.target or task.targets,
+        "metric": options.metric or (task.metric.name if task.metric else ""),
+        "group": options.group or task.group_column or "",
+        "time": options.time or task.time_column or "",
+    }
+    if understood.problem is not None:
+        found["id"] = options.id or understood.problem.id_column or ""
+    return options.model_copy(update=found)
+
+
 def _blank_task(found: Found, options: TaskOptions, words: str, digest: str, place: Path) -> Task:
     return Task(
         name=task_name(options.name or found.folder.name),

@@ -15,7 +15,7 @@ from mleagent.task.discover import discover
 from mleagent.task.options import TaskOptions
 from mleagent.task.profile import table_profile, task_profile
 from mleagent.task.tables import Format, Table, read_table, write_table
-from mleagent.task.understanding import understand
+from mleagent.task.understanding import inferred_options, understand
 
 RNG = np.random.default_rng(0)
 
@@ -132,6 +132,26 @@ def test_test_table_tells_group_and_time(tmp_path: Path) -> None:
     assert seen.task.time_column == "day" and seen.parts is not None
     assert list(seen.parts) == sorted(seen.parts)
     assert task_of(folder, time="none").time_column is None
+
+
+def test_ids_that_begin_alike_stay_together_if_the_test_table_does_so(tmp_path: Path) -> None:
+    frame = rows(240).assign(id=[f"{number // 3:04d}_{number % 3:02d}" for number in range(240)])
+    folder = save(tmp_path / "spaceship", train=frame[:180], test=frame[180:].drop(columns="y"))
+    seen = understand(folder, TaskOptions())
+    assert seen.parts is not None and any("begin alike" in note for note in seen.task.notes)
+    assert all(len(set(seen.parts[start : start + 3])) == 1 for start in range(0, 180, 3))
+    mixed = save(tmp_path / "mixed", train=frame[:181], test=frame[181:].drop(columns="y"))
+    assert not any("begin alike" in note for note in task_of(mixed).notes)
+
+
+def test_init_writes_down_what_was_inferred(tmp_path: Path) -> None:
+    folder = with_test(tmp_path / "task")
+    seen = understand(folder, TaskOptions())
+    (folder / "mleagent.toml").write_text(options.dump(inferred_options(seen)))
+    chosen = options.load(folder)
+    assert (chosen.target, chosen.id, chosen.metric) == (("y",), "id", "accuracy")
+    again = understand(folder, chosen)
+    assert again.parts is not None and seen.parts is not None and (again.parts == seen.parts).all()
 
 
 def test_mle_bench_layout(tmp_path: Path) -> None:

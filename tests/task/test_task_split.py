@@ -33,7 +33,7 @@ def test_sizes(rows: int, expected: tuple[int, int]) -> None:
 
 def test_sizes_as_set_by_the_user() -> None:
     assert quotas(500, 0.2, 0.2) == (100, 100)
-    assert quotas(10, 0.01, 0.01) == (1, 1)
+    assert quotas(10, 0.01, 0.01) == (2, 2)
 
 
 @given(
