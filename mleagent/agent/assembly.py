@@ -102,16 +102,10 @@ def solver_of(
     templates = Templates()
     workspace = Workspace(folder.work, Checkpoints(folder.checkpoints, settings.checkpoint_mb))
     limits = limits_of(settings)
-    executor = Executor(
-        sandbox,
-        workspace,
-        AstAnnotator(),
-        limits,
-        settings.checkpoint_mb * 2**20,
-        lambda text: redact(text).text,
-    )
-    solution = _solution(task, workspace, fresh=not steps)
-    _set_scorer(executor, task, steps[0].score.value if steps and steps[0].score else None)
+    executor = executor_of(task, sandbox, workspace, settings)
+    if isinstance(executor.scorer, Command):
+        executor.scorer.restore(steps[0].score.value if steps and steps[0].score else None)
+    solution = lay_out(task, workspace, fresh=not steps)
     packages = sandbox.packages()
     parts = Parts(
         home=home, settings=settings, store=store, policy=policy, sandbox=sandbox,
@@ -127,18 +121,26 @@ def solver_of(
     return Solver(parts, session, steps)
 
 
-def _set_scorer(executor: Executor, task: Task, baseline: float | None) -> None:
+def executor_of(task: Task, sandbox: Sandbox, workspace: Workspace, settings: Settings) -> Executor:
+    """What runs programs in `sandbox` and scores what they leave, as the task's kind asks."""
+    executor = Executor(
+        sandbox,
+        workspace,
+        AstAnnotator(),
+        limits_of(settings),
+        settings.checkpoint_mb * 2**20,
+        lambda text: redact(text).text,
+    )
     if task.kind == "eval":
-        command = Command(task, executor.workspace, executor.evaluate, executor.limits)
-        command.restore(baseline)
-        executor.scorer = command
+        executor.scorer = Command(task, workspace, executor.evaluate, executor.limits)
     elif task.private is not None:
         executor.scorer = HeldOut(task.private, task.verified)
     else:
         executor.scorer = Claimed(task)
+    return executor
 
 
-def _solution(task: Task, workspace: Workspace, fresh: bool) -> str:
+def lay_out(task: Task, workspace: Workspace, fresh: bool) -> str:
     """The script that a write runs at once; a project's own code is copied into the workspace first."""
     if fresh:
         for item in task.inputs:
@@ -151,11 +153,11 @@ def _solution(task: Task, workspace: Workspace, fresh: bool) -> str:
         return task.start
     name = Path(task.start).with_suffix(".py").name
     if fresh:
-        workspace.write(name, _notebook_code(task.public / task.start).encode())
+        workspace.write(name, notebook_code(task.public / task.start).encode())
     return name
 
 
-def _notebook_code(path: Path) -> str:
+def notebook_code(path: Path) -> str:
     """The code cells of a notebook as one script; shell and magic lines become comments."""
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]

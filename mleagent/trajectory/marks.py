@@ -45,16 +45,21 @@ def labels(db: sqlite3.Connection, session_id: str) -> list[StoredLabel]:
     return [StoredLabel(step_id=r[0], index=r[1], label=r[2], note=r[3], created_at=r[4]) for r in rows]
 
 
-def add_sealed(
-    db: sqlite3.Connection, session_id: str, step_id: str, content_hash: str, grade: SealedGrade
-) -> SealedGrade:
-    """Count the look, store the grade with that count and return it."""
+def count_look(db: sqlite3.Connection, content_hash: str) -> int:
+    """Count a look at a split's sealed rows; how often they were looked at, this time included."""
     db.execute(
         """INSERT INTO looks (content_hash, looks) VALUES (?, 1)
            ON CONFLICT (content_hash) DO UPDATE SET looks = looks + 1""",
         (content_hash,),
     )
-    looks = db.execute("SELECT looks FROM looks WHERE content_hash = ?", (content_hash,)).fetchone()[0]
+    return int(db.execute("SELECT looks FROM looks WHERE content_hash = ?", (content_hash,)).fetchone()[0])
+
+
+def add_sealed(
+    db: sqlite3.Connection, session_id: str, step_id: str, content_hash: str, grade: SealedGrade
+) -> SealedGrade:
+    """Count the look, store the grade with that count and return it."""
+    looks = count_look(db, content_hash)
     score = grade.score.model_copy(update={"looks": looks})
     counted = grade.model_copy(update={"score": score})
     db.execute(

@@ -224,6 +224,11 @@ class Store:
         with self._writing() as db:
             return marks.add_sealed(db, session_id, step_id, content_hash, grade)
 
+    def count_look(self, content_hash: str) -> int:
+        """Count a look at a split's sealed rows outside any session; how often they were looked at by now."""
+        with self._writing() as db:
+            return marks.count_look(db, content_hash)
+
     def sealed(self, session_id: str) -> list[SealedGrade]:
         """A session's sealed grades, oldest first. For reports and people; nothing may learn from them."""
         with self._reading() as db:
