@@ -85,6 +85,8 @@ class Task(Record):
     """Held-out labels; never mounted."""
     content_hash: str
     """Of everything the preparation depends on (files, settings, split seed)."""
+    split_hash: str = ""
+    """Of the sealed rows alone: looks at them are counted by it, whatever else in the folder changes."""
     description: str = ""
     """The user's own words: description.md, README, AGENTS.md, the words on the command line."""
     metric: MetricSpec | None = None

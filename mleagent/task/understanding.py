@@ -256,6 +256,7 @@ def _task_fields(
         )
     return {
         "private": task.public.parent / "private",
+        "split_hash": _split_hash(sources, parts),
         "metric": problem.metric,
         "targets": problem.targets,
         "id_column": problem.sample_id,
@@ -271,6 +272,12 @@ def _task_fields(
         "rows_sealed": sealed,
         "rows_test": sources.test.rows if sources.test is not None else 0,
     }
+
+
+def _split_hash(sources: Sources, parts: Ints) -> str:
+    """Identity of the sealed rows: their content, in any order."""
+    rows = pd.util.hash_pandas_object(sources.train[parts == SEALED], index=False).to_numpy()
+    return hashlib.sha256(np.sort(rows).tobytes()).hexdigest()[:24]
 
 
 def _balance(column: pd.Series) -> str:

@@ -98,6 +98,15 @@ def test_second_call_is_a_look_up(tmp_path: Path, home: Path) -> None:
     assert prepare(tmp_path / "task", TaskOptions(), home).content_hash != first.content_hash
 
 
+def test_split_hash_is_the_sealed_rows_alone(tmp_path: Path, home: Path) -> None:
+    kaggle(tmp_path / "task")
+    first = prepare(tmp_path / "task", TaskOptions(), home)
+    (tmp_path / "task" / "solution.py").write_text("print(1)\n")
+    second = prepare(tmp_path / "task", TaskOptions(), home)
+    assert second.content_hash != first.content_hash and second.split_hash == first.split_hash != ""
+    assert prepare(tmp_path / "task", TaskOptions(seed=1), home).split_hash != first.split_hash
+
+
 def test_no_test_file_no_sample_no_id(tmp_path: Path, home: Path) -> None:
     (tmp_path / "task").mkdir()
     frame = table().drop(columns="id")
