@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isqrt
 from typing import Literal
 
 from ...records import ColumnType, Task
@@ -52,6 +53,10 @@ class Brief:
     skewed_target: bool
     widest: int
     """Distinct values of the category column with the most."""
+    spelling: bool
+    """Whether a category occurs in several spellings."""
+    pixels: int
+    """Columns of an image table, where they make a square; else 0."""
     known: bool
     """False when the task has no column profile: programs then look at types themselves."""
     packages: tuple[str, ...] = ()
@@ -70,7 +75,7 @@ class Brief:
     @property
     def image_table(self) -> bool:
         """Many numeric columns and little else: pixels, spectra, sensor values."""
-        return len(self.numeric) >= 45 and len(self.category) + len(self.text) + len(self.dates) <= 2
+        return len(self.numeric) >= 40 and not self.text + self.dates and len(self.category) < self.width / 6
 
     @property
     def has_category(self) -> bool:
@@ -96,6 +101,7 @@ def brief_of(task: Task, packages: Iterable[str] = ()) -> Brief:
     if not paths and task.kind == "media" and task.id_column:
         paths = (task.id_column,)
     category = names("categorical", "boolean")
+    square = _square(len(names("numeric", "boolean", "constant")), len(names("numeric")))
     return Brief(
         name=task.name,
         metric=task.metric.name if task.metric else "",
@@ -110,13 +116,19 @@ def brief_of(task: Task, packages: Iterable[str] = ()) -> Brief:
         dates=names("date"),
         text=names("text"),
         paths=paths,
-        drop=tuple(dict.fromkeys([*names("id", "constant", "path"), *([group] if group else [])])),
+        drop=tuple(
+            dict.fromkeys(
+                [*names("id", "path"), *(() if square else names("constant")), *([group] if group else [])]
+            )
+        ),
         group=group,
         time=time,
         rows=max(task.rows_train, 1) if task.rows_train else max(task.rows_labelled, 1),
         missing=not columns or any(c.missing > 0 for c in columns),
         skewed_target=any(c.name in targets and "skew" in c.note for c in task.columns),
         widest=max((c.unique for c in columns if c.name in category), default=0),
+        spelling=any("spelled" in c.note for c in columns if c.name in category),
+        pixels=square,
         known=bool(columns),
         packages=tuple(p.split("=")[0].strip().lower() for p in packages),
     )
@@ -125,6 +137,11 @@ def brief_of(task: Task, packages: Iterable[str] = ()) -> Brief:
 def _usable(task: Task, column: str | None) -> str | None:
     """`column` if the train table has it, as far as is known."""
     return column if column and (not task.columns or any(c.name == column for c in task.columns)) else None
+
+
+def _square(columns: int, numeric: int) -> int:
+    """`columns` when they may be the pixels of a square image, else 0."""
+    return columns if numeric >= 40 and isqrt(columns) ** 2 == columns else 0
 
 
 def _mode(task: Task) -> Mode:

@@ -40,12 +40,16 @@ def _encode(name: str, **fixed: object) -> Contribution:
     return add
 
 
-def _target_encode(draft: Draft, params: Params) -> None:
-    if draft.brief.multi:
-        return
+def target_encoder(draft: Draft, smooth: float | str = "auto") -> str:
+    """The expression of scikit-learn's cross-fitting target encoder."""
     draft.use("sklearn.preprocessing", "TargetEncoder")
     kind = "continuous" if draft.regress else "multiclass" if len(draft.brief.classes) > 2 else "binary"
-    draft.encode = call("TargetEncoder", target_type=kind, smooth=params["smooth"], random_state=0)
+    return call("TargetEncoder", target_type=kind, smooth=smooth, random_state=0)
+
+
+def _target_encode(draft: Draft, params: Params) -> None:
+    if not draft.brief.multi:
+        draft.encode = target_encoder(draft, params["smooth"])
 
 
 def _both_encoders(draft: Draft, params: Params) -> None:
@@ -86,6 +90,8 @@ def _reduce(template: str, *imports: tuple[str, str], needs: str = "impute dense
         for key, value in params.items():
             if key == "n_components":
                 value = max(1, min(int(value), len(draft.brief.numeric) - 1, draft.brief.rows // 5))
+            if key == "clusters":
+                value = max(2, min(int(value), draft.brief.rows // 5))
             text = text.replace(f"<{key}>", literal(value))
         if "f_" in text:
             draft.use("sklearn.feature_selection", "f_regression" if draft.regress else "f_classif")
@@ -97,7 +103,7 @@ def _reduce(template: str, *imports: tuple[str, str], needs: str = "impute dense
 
 
 def _edges(draft: Draft, params: Params) -> None:
-    side = isqrt(len(draft.brief.numeric))
+    side = isqrt(draft.brief.pixels)
     draft.helpers.append(
         "def add_edges(pixels):\n"
         f"    image = np.asarray(pixels, float).reshape(len(pixels), {side}, {side})\n"
@@ -110,7 +116,7 @@ def _edges(draft: Draft, params: Params) -> None:
 
 
 def _sums(draft: Draft, params: Params) -> None:
-    side = isqrt(len(draft.brief.numeric))
+    side = isqrt(draft.brief.pixels)
     draft.helpers.append(
         "def add_sums(pixels):\n"
         f"    image = np.asarray(pixels, float).reshape(len(pixels), {side}, {side})\n"
@@ -130,7 +136,7 @@ def _numbers(brief: Brief) -> bool:
 
 
 def _square(brief: Brief) -> bool:
-    return brief.image_table and isqrt(len(brief.numeric)) ** 2 == len(brief.numeric)
+    return brief.image_table and brief.pixels > 0
 
 
 def _wide(brief: Brief) -> bool:
@@ -191,7 +197,7 @@ IDEAS = (
          lambda brief: _numbers(brief) and len(brief.numeric) <= 60, {"bins": (8, 5, 16)}, weight=0.4),
     Idea("drop-flat-columns", "feature-selection", "without columns that hardly vary",
          _reduce("VarianceThreshold(<threshold>)", ("sklearn.feature_selection", "VarianceThreshold"),
-                 needs="impute"), _wide, {"threshold": (0.0001, 0.01)}, weight=0.3),
+                 needs="impute"), _wide, {"threshold": (0.0, 0.00001)}, weight=0.3),
     Idea("best-columns", "feature-selection", "the columns with the strongest single link to the target",
          _reduce("SelectPercentile(<test>, percentile=<percentile>)",
                  ("sklearn.feature_selection", "SelectPercentile")), _single, {"percentile": (60, 30, 80)}),

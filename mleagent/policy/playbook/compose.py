@@ -73,7 +73,7 @@ def lay(brief: Brief, recipe: Recipe, seconds: float) -> Draft:
 
 def fit_seconds(draft: Draft, rows: int) -> float:
     """A rough guess of one fit's time on two cores."""
-    return max(draft.heavy, 0.1) * (0.15 + rows * draft.brief.width * 8e-6)
+    return max(draft.heavy, 0.1) * (0.2 + rows * draft.brief.width * 2e-5)
 
 
 def _fit_time(draft: Draft) -> None:
@@ -84,7 +84,7 @@ def _fit_time(draft: Draft) -> None:
         draft.folds = 5 if brief.rows < 800 else 3
     rows = draft.sample_rows or brief.rows
     folds = draft.folds * (2 if draft.validation == "repeated" else 1)
-    if draft.validation in {"kfold", "repeated"} and fit_seconds(draft, rows) * folds > min(25.0, half):
+    if draft.validation in {"kfold", "repeated"} and fit_seconds(draft, rows) * folds > min(20.0, half):
         draft.validation, draft.folds = "holdout", 0
     while rows > 500 and fit_seconds(draft, rows) * 2 > half:
         rows //= 2

@@ -12,7 +12,11 @@ from collections.abc import Callable
 from .brief import Brief
 from .idea import Contribution, Draft, Idea, Params
 
-PARSE = 'pd.to_datetime(df[column], errors="coerce", format="mixed", utc=True)'
+PARSE = "moments(df[column])"
+MOMENTS = r"""def moments(values):
+    text = values.astype(str).str.replace(r"^(\d{1,2})\.(\d{1,2})\.(\d{4})", r"\3-\2-\1", regex=True)
+    return pd.to_datetime(text, errors="coerce", format="mixed", utc=True)"""
+"""Dates of a column; those with dots have the day first."""
 
 
 def row_wise(text: str) -> Contribution:
@@ -103,6 +107,16 @@ numbers = df.select_dtypes("number")
 df["row mean"], df["row spread"] = numbers.mean(axis=1), numbers.std(axis=1)
 df["row least"], df["row most"] = numbers.min(axis=1), numbers.max(axis=1)
 """
+_SPELLING = """
+for column in df.select_dtypes(exclude="number").columns:
+    df[column] = df[column].astype(str).str.strip().str.lower().where(df[column].notna())
+"""
+_SENTINELS = """
+low, high = X.select_dtypes("number").quantile(0.1), X.select_dtypes("number").quantile(0.9)
+for df in (X, X_test):
+    numbers = df[low.index]
+    df[low.index] = numbers.where((numbers - high).le(<spreads> * (high - low)) | (high <= low))
+"""
 _LETTERS = """
 for column in df.select_dtypes(exclude="number").columns:
     df[column + " head"] = df[column].astype(str).str.extract(r"^([A-Za-z]+)")[0]
@@ -110,7 +124,7 @@ for column in df.select_dtypes(exclude="number").columns:
 """
 _DIGITS = """
 for column in df.select_dtypes(exclude="number").columns:
-    digits = df[column].astype(str).str.extract(r"(-?\\d+\\.?\\d*)")[0]
+    digits = df[column].astype(str).str.replace(",", ".").str.extract(r"(-?\\d+\\.?\\d*)")[0]
     df[column + " number"] = pd.to_numeric(digits, errors="coerce")
 """
 _LENGTHS = """
@@ -151,17 +165,22 @@ for column in TEXT:
 """
 
 
-def _vectoriser(template: str, name: str, dense: bool = False) -> Contribution:
+def _vectoriser(template: str, name: str) -> Contribution:
     def add(draft: Draft, params: Params) -> None:
         draft.use("sklearn.feature_extraction.text", name)
         draft.text = "".join(_lines(template, params))
-        if dense:
-            draft.use("sklearn.decomposition", "TruncatedSVD")
-            parts = min(int(params["n_components"]), max(2, draft.brief.rows // 10))
-            draft.use("sklearn.pipeline", "make_pipeline")
-            draft.text = f"make_pipeline({draft.text}, TruncatedSVD({parts}, random_state=0))"
 
     return add
+
+
+def _topics(draft: Draft, params: Params) -> None:
+    # hashing, for its width does not depend on the words: a small vocabulary must not fail
+    draft.use("sklearn.feature_extraction.text", "HashingVectorizer", "TfidfTransformer")
+    draft.use("sklearn.decomposition", "TruncatedSVD")
+    draft.use("sklearn.pipeline", "make_pipeline")
+    words = f"HashingVectorizer(n_features=4096, ngram_range=(1, {params['longest']}), alternate_sign=False)"
+    parts = min(int(params["n_components"]), max(2, draft.brief.rows // 10))
+    draft.text = f"make_pipeline({words}, TfidfTransformer(), TruncatedSVD({parts}, random_state=0))"
 
 
 def _image(expression: str) -> Contribution:
@@ -194,6 +213,10 @@ IDEAS = (
          _numbers(1), {"skew": (1, 0.5, 2)}),
     Idea("clip-outliers", "feature", "columns clipped at their outer quantiles", joint(_CLIPPED),
          _numbers(1), {"share": (0.01, 0.005, 0.03)}, weight=0.7),
+    Idea("far-values-missing", "feature", "numbers far outside, such as 999, become missing ones",
+         joint(_SENTINELS), _numbers(1), {"spreads": (5, 3, 10)}, weight=0.8),
+    Idea("one-spelling", "feature", "categories in small letters without spaces around", row_wise(_SPELLING),
+         _categories(1), weight=0.6),
     Idea("frequency-encoding", "feature", "how often each category occurs", joint(_COUNTS), _categories(1)),
     Idea("group-aggregates", "feature", "a number against the middle of its category", joint(_AGGREGATES),
          lambda brief: bool(brief.category and brief.numeric), {"statistic": ("mean", "median")}),
@@ -227,9 +250,8 @@ IDEAS = (
     Idea("text-characters", "text-features", "TF-IDF of character runs",
          _vectoriser(_CHARS, "TfidfVectorizer"), _text, {"longest": (4, 5, 3), "most": (20000, 5000)},
          weight=1.2),
-    Idea("text-topics", "text-features", "TF-IDF reduced by a singular value decomposition",
-         _vectoriser(_TFIDF, "TfidfVectorizer", dense=True), _text,
-         {"longest": (2, 1), "min_df": (1, 2), "most": (5000, 20000), "n_components": (15, 30, 60)}),
+    Idea("text-topics", "text-features", "word counts reduced by a singular value decomposition", _topics,
+         _text, {"longest": (2, 1), "n_components": (20, 40, 10)}),
     Idea("text-hashing", "text-features", "hashed word counts",
          _vectoriser('HashingVectorizer(n_features=<size>, norm="l2", alternate_sign=False)',
                      "HashingVectorizer"),

@@ -29,6 +29,10 @@ def groundwork(brief: Brief) -> list[str]:
         names += ["text-words", "text-lengths"]
     if brief.paths:
         names += ["image-pixels"]
+    if brief.spelling:
+        names += ["one-spelling"]
+    if brief.widest > 20:
+        names += ["code-numbers"]
     if brief.metric in SKEW_METRICS:
         names += ["log-target"]
     if brief.metric == "qwk":

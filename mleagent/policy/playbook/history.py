@@ -8,7 +8,7 @@ recipe or a value; nothing here raises.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal
 
@@ -32,6 +32,10 @@ class Attempt:
     se: float
     trouble: str
     """Verdict, tail of the output, reason of refusal: what a diagnosis reads."""
+    own: float | None
+    """The program's own validation score beside a feedback score, sign turned too."""
+    rows: int
+    """Rows of the feedback score; 0 when unknown."""
     body: str
     plan: str
     seconds: float
@@ -88,6 +92,7 @@ def _attempt(step: Step, sign: float) -> Attempt:
     if value is None and (facts.submission == "invalid" or facts.submission_error):
         outcome = "invalid"
     body = step.action.body if step.action.kind == "write" else ""
+    beside = facts.self_reported is not None and facts.score is not None and isfinite(facts.self_reported)
     return Attempt(
         step_id=step.id,
         recipe=recipe.read(body) or recipe.from_plan(step.action.plan),
@@ -95,6 +100,8 @@ def _attempt(step: Step, sign: float) -> Attempt:
         value=None if value is None else sign * value,
         se=se,
         trouble="\n".join(part for part in trouble if part),
+        own=sign * facts.self_reported if beside and facts.self_reported is not None else None,
+        rows=step.score.n or 0 if step.score else 0,
         body=body,
         plan=step.action.plan,
         seconds=execution.duration_s if execution else facts.duration_s,
@@ -115,6 +122,26 @@ def best_of(tried: list[Attempt]) -> Attempt | None:
     """The best scored attempt; the earliest of equals."""
     scored = [attempt for attempt in tried if attempt.value is not None]
     return max(scored, key=lambda attempt: attempt.value or 0.0, default=None)
+
+
+def judged(tried: list[Attempt], rows_train: int) -> list[Attempt]:
+    """Attempts whose value also weighs the program's own validation, by rows.
+
+    Feedback on a hundred rows alone prefers the lucky; folds over the train rows
+    are a second, independent measurement in the same unit. Where one attempt
+    lacks it all keep their feedback, so that like is compared with like.
+    """
+    scored = [a for a in tried if a.value is not None and a.recipe]
+    if not scored or any(a.own is None or not a.rows for a in scored):
+        return tried
+    found = []
+    for attempt in tried:
+        if attempt.value is not None and attempt.own is not None and attempt.rows:
+            weight = attempt.rows / (attempt.rows + max(rows_train, 1))
+            both = weight * attempt.value + (1 - weight) * attempt.own
+            attempt = replace(attempt, value=both, se=attempt.se * weight**0.5)
+        found.append(attempt)
+    return found
 
 
 def stalled(tried: list[Attempt]) -> int:

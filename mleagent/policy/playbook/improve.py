@@ -13,7 +13,7 @@ from random import Random
 
 from .brief import Brief
 from .first import groundwork, liking, model_order, wanted_by
-from .history import Attempt, best_of
+from .history import Attempt, best_of, judged
 from .idea import Choice
 from .library import IDEAS, get
 from .recipe import Recipe, kind_of, tidy
@@ -30,7 +30,8 @@ class Search:
     """Proposes recipes for one task from what was tried."""
 
     def __init__(self, brief: Brief, tried: list[Attempt], rng: Random, instruction: str = "") -> None:
-        self.brief, self.tried, self.rng = brief, tried, rng
+        self.brief, self.rng = brief, rng
+        self.tried = tried = judged(tried, brief.rows)
         self.wanted = wanted_by(brief, instruction)
         self.seen = {attempt.recipe for attempt in tried}
         self.best = best_of([attempt for attempt in tried if attempt.recipe])
@@ -102,11 +103,18 @@ class Search:
         """The best two to four families in one."""
         ranked = self._singles()
         count = self.rng.choice((3, 2, 4)) if any(len(a.models) > 1 for a in self.tried) else 3
-        models = [c for a in ranked[:count] for c in a.recipe if kind_of(c) == "model"]
+        chosen = [a for place, a in enumerate(ranked[:count]) if place < 2 or self._close(a, ranked)]
+        models = [c for a in chosen for c in a.recipe if kind_of(c) == "model"]
         if len(models) < 2:
             return None
         idea = get("blend-average")
         return self._fresh(tidy([*self._ground(), *models, *([idea.default()] if idea else [])]))
+
+    def _close(self, attempt: Attempt, ranked: list[Attempt]) -> bool:
+        """Whether a family is near enough to the best to help a blend."""
+        values = [a.value or 0.0 for a in ranked]
+        gap = max(2.5 * ranked[0].se, 0.5 * (values[0] - values[-1]))
+        return (attempt.value or 0.0) >= values[0] - gap
 
     def _stack(self) -> Recipe | None:
         idea = get(self.rng.choice(("stacking", "stacking", "stacking-with-columns")))
@@ -120,7 +128,7 @@ class Search:
         found = self.base
         for _ in range(self.rng.choice((1, 1, 1, 2))):
             ideas = [i for i in IDEAS if i.kind in ADDABLE and i.name not in {c.name for c in found}]
-            weights = [self._interest(i.name) for i in ideas]
+            weights = [self._interest(i.name) ** 2 for i in ideas]
             if not any(weights):
                 break
             idea = self.rng.choices(ideas, weights)[0]

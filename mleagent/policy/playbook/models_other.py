@@ -62,8 +62,10 @@ def _simple(
 
 def _neighbours(draft: Draft, params: Params) -> None:
     draft.model(
-        "sklearn.neighbors", f"KNeighbors{suffix(draft)}", needs=LINEAR, multi=True, cost=0.5, **params
-    )
+        "sklearn.neighbors", f"KNeighbors{suffix(draft)}", needs=LINEAR, multi=True, cost=0.5,
+        n_neighbors=min(int(params["n_neighbors"]), max(1, draft.brief.rows // 5)),
+        weights=params["weights"],
+    )  # fmt: skip
 
 
 def _svm(draft: Draft, params: Params) -> None:
@@ -180,6 +182,11 @@ def _median_linear(draft: Draft, params: Params) -> None:
     )  # fmt: skip
 
 
+def _roomy(brief: Brief) -> bool:
+    """Rows enough for a covariance matrix a class."""
+    return brief.rows > 4 * max(2, len(brief.classes)) * brief.width
+
+
 def _positive(brief: Brief) -> bool:
     return _regress(brief) and (brief.skewed_target or brief.metric in {"rmsle", "mape", "smape"})
 
@@ -218,7 +225,8 @@ IDEAS = (
          params={"solver": ("lsqr",), "shrinkage": ("auto", 0.1)}, applies=_classify, weight=0.9),
     Idea("quadratic-discriminant", "model", "quadratic discriminant analysis, regularised",
          _simple("sklearn.discriminant_analysis", "QuadraticDiscriminantAnalysis", needs=LINEAR + " dense"),
-         params={"reg_param": (0.3, 0.1, 0.6)}, applies=_classify, weight=0.5),
+         params={"reg_param": (0.3, 0.1, 0.6)},
+         applies=lambda brief: _classify(brief) and _roomy(brief), weight=0.5),
     Idea("bayesian-ridge", "model", "Bayesian ridge regression",
          _simple("sklearn.linear_model", "BayesianRidge", needs=LINEAR + " dense"),
          applies=_regress, weight=0.7),

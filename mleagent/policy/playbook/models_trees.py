@@ -44,11 +44,14 @@ def _hist(draft: Draft, params: Params) -> None:
         loss["loss"] = "absolute_error"
     if draft.regress and "pinball" in draft.brief.metric:
         loss.update(loss="quantile", quantile=0.5)
+    trees = max(1, len(draft.brief.classes) - 1) if not draft.regress else 1
+    if trees > 2:  # a tree a class and round: fewer rounds, or it takes minutes
+        params = {**params, "max_iter": max(40, int(params.get("max_iter", 100)) * 3 // trees)}
     draft.model(
         "sklearn.ensemble",
         f"HistGradientBoosting{suffix(draft)}",
         needs="dense",
-        cost=number(params.get("max_iter", 200)) / 200 * max(1, len(draft.brief.classes) - 1),
+        cost=number(params.get("max_iter", 100)) / 200 * trees,
         **loss,
         **params,
         **weights(draft),
@@ -99,7 +102,7 @@ def _adaboost(draft: Draft, params: Params) -> None:
 def _bagging(draft: Draft, params: Params) -> None:
     draft.model(
         "sklearn.ensemble", f"Bagging{suffix(draft)}", needs="impute", multi=True, cost=1.5,
-        **params, n_jobs=2, random_state=0,
+        **params, random_state=0,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from ...records import Task
+from .features import MOMENTS
 from .idea import Draft
 from .render_data import columns_section, features_section, file_of, read_section
 from .render_model import model_section, submission_section, validation_section
@@ -17,15 +18,17 @@ from .render_model import model_section, submission_section, validation_section
 
 def render(draft: Draft, task: Task) -> str:
     """The program's text without its header line."""
-    sections = [
-        read_section(draft, task),
-        [line for helper in draft.helpers for line in helper.split("\n")],
+    after = [
         features_section(draft),
         columns_section(draft),
         model_section(draft),
         validation_section(draft),
         submission_section(draft, file_of(task, "sample_submission") is not None),
     ]
+    if any("moments(" in line for section in after for line in section):
+        draft.helpers.append(MOMENTS)
+    helpers = [["", *helper.split("\n"), ""] for helper in draft.helpers]
+    sections = [read_section(draft, task), *helpers, *after]
     body = "\n\n".join("\n".join(section) for section in sections if section)
     return imports(draft, body) + "\n\n" + body + "\n"
 

@@ -161,6 +161,9 @@ def columns_section(draft: Draft) -> list[str]:
     """Columns sorted by type, and made clean where something asks for it."""
     lines = []
     category, text = makes_categories(draft), bool(draft.brief.text and draft.text)
+    if draft.brief.missing or draft.features:
+        # a column with hardly a value tells nothing, and gradient boosting can't bin an empty one
+        lines += ["X = X.dropna(axis=1, thresh=len(X) // 50 + 1).copy()", "X_test = X_test[X.columns].copy()"]
     coerce, finite = "coerce" in draft.repairs, "finite" in draft.repairs
     if category or coerce or finite:
         lines.append('numeric = X.select_dtypes("number").columns.tolist()')
@@ -179,5 +182,5 @@ def columns_section(draft: Draft) -> list[str]:
     if inside:
         lines += ["for df in (X, X_test):", *("    " + line for line in inside)]
     if text and not category:
-        lines.insert(0, "numeric = [c for c in X.columns if c not in TEXT]")
+        lines.append("numeric = [c for c in X.columns if c not in TEXT]")
     return lines

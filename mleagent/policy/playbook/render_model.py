@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from .brief import Brief
+from .columns import target_encoder
 from .idea import Draft, literal
 from .metric_code import metric_code, top
 from .outcome import SKEW_METRICS
@@ -79,6 +80,9 @@ def _encoder(draft: Draft) -> str:
     if not draft.encode and "onehot" in draft.needs:
         draft.use("sklearn.preprocessing", "OneHotEncoder")
         return 'OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=20, sparse_output=False)'
+    if not draft.encode and draft.brief.widest > 20 and not draft.brief.multi:
+        # whole numbers in no order cost trees many splits where there are many categories
+        draft.encode = target_encoder(draft)
     if not draft.encode:
         draft.use("sklearn.preprocessing", "OrdinalEncoder")
         return 'OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)'
@@ -92,7 +96,7 @@ def _encoder(draft: Draft) -> str:
 
 def _vectoriser(draft: Draft) -> str:
     """The text's vectoriser; for models that take no sparse matrix with few columns."""
-    if "dense" not in draft.needs:
+    if "dense" not in draft.needs or "SVD" in draft.text:
         return draft.text
     return re.sub(r"(max_features|n_features)=\d+", r"\1=200", draft.text)
 
@@ -164,7 +168,7 @@ def _apart(draft: Draft, method: str) -> list[str]:
     if draft.validation == "time" and time:
         column = f"train[{literal(time)}]"
         if time not in draft.brief.numeric:
-            column = f'pd.to_datetime({column}, errors="coerce", format="mixed", utc=True)'
+            column = f"moments({column})"
         lines = [
             f'order = np.argsort({column}.to_numpy(), kind="stable")',
             "fit_rows, held_rows = order[: int(0.8 * len(order))], order[int(0.8 * len(order)) :]",
