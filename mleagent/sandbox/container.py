@@ -23,7 +23,7 @@ from .base import RUNNER_DIR, RUNNER_INSIDE
 WORK = "/kaggle/working"
 SCRATCH_MB = 1024
 """Most that /tmp and /dev/shm may hold, each; both count into the memory limit as the work folder does."""
-INODES = 200_000
+INODES = 100_000
 OPEN_FILES = 4096
 PROCESSES = 4096
 _TMPFS = "rw,exec,nosuid,nodev"

@@ -65,8 +65,6 @@ class DockerSandbox(RunnerSandbox):
 
     def _connect(self) -> None:
         """A fresh connection (the engine may have been restarted), and what others left removed."""
-        if self._engine is not None:
-            self._engine.close()
         self._engine = engine.connect(self.kind)
         self._info = self._engine.info()
         for name in self._leftover:
@@ -89,6 +87,12 @@ class DockerSandbox(RunnerSandbox):
             if entry.startswith("PATH="):
                 return str(entry[len("PATH=") :])
         return "/usr/local/bin:/usr/bin:/bin"
+
+    def close(self) -> None:
+        """Remove the container and let go of the engine; twice is harmless."""
+        super().close()
+        if self._engine is not None:
+            self._engine.close()
 
     def _end(self) -> str:
         with self._lock:
