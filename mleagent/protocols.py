@@ -124,7 +124,8 @@ class Sandbox(Protocol):
         """Run a shell command in the work folder to its end or limit; never raises for what it does.
 
         `on_output` gets cleaned text as it arrives. Setting `stop` ends the whole
-        process tree; the status is then `killed`.
+        process tree; the status is then `killed`. A sandbox lost under the run
+        gives the status `lost`; one lost before it raises.
         """
         ...
 

@@ -59,7 +59,7 @@ class Setup:
     """Inherited descriptor of the memory cgroup's `memory.events` or `memory.oom_control`; -1: the runner
     looks under `/sys/fs/cgroup`."""
     supervise_memory: bool = True
-    """Sum the tree's memory and end it at the limit; False where a cgroup limits it already."""
+    """Sum the tree's memory 50 times a second; False where a cgroup holds the limit, then 10 times."""
     limit_processes: bool = False
     """Set RLIMIT_NPROC: only where the user id inside is used by nobody else on the machine."""
     private_cpus: bool = True

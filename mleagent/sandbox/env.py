@@ -20,7 +20,8 @@ from pathlib import Path
 from ..errors import UnavailableError
 from ..records import Limits
 
-_SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/sbin")
+SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin", "/nix/store", "/gnu/store")
+"""Folders of the operating system; they hold nobody's data."""
 _VENV_MARK = "pyvenv.cfg"
 _VENV_PARTS = (_VENV_MARK, "bin", "lib", "lib64", "include", "share", "etc")
 _THREADS = (
@@ -99,7 +100,7 @@ def _interpreter(executable: Path, prefixes: list[str]) -> Interpreter:
     folders: list[Path] = []
     for folder in dict.fromkeys(Path(name).absolute() for name in named):
         for place in (folder, folder.resolve()):
-            if place in folders or _within(place, [Path(x) for x in _SYSTEM]):
+            if place in folders or _within(place, [Path(x) for x in SYSTEM]):
                 continue
             if place == Path("/") or place == Path.home() or len(place.parts) < 3:
                 raise UnavailableError(

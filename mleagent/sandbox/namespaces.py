@@ -24,10 +24,9 @@ from ..protocols import SandboxSpec
 from . import cgroup
 from .base import RUNNER_DIR, RUNNER_INSIDE, RunnerSandbox
 from .client import RunnerClient, Setup
-from .env import Interpreter, clean_env, interpreter
+from .env import SYSTEM, Interpreter, clean_env, interpreter
 from .process import RunnerProcess
 
-_SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin")
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "fonts", "mime.types")
 _FILES = (
     ("/etc/passwd", "root:x:0:0:root:/:/bin/false\nrunner:x:{uid}:{uid}:runner:/tmp:/bin/sh\n"),
@@ -129,7 +128,7 @@ class NamespacesSandbox(RunnerSandbox):
 def root_plan(spec: SandboxSpec, python: Interpreter) -> dict[str, Any]:
     """Links, binds, files and memory file systems of the root; shared with bubblewrap."""
     links, binds = [], []
-    for place in _SYSTEM:
+    for place in SYSTEM:
         if os.path.islink(place):
             links.append((place, os.readlink(place)))
         elif os.path.isdir(place):

@@ -71,7 +71,8 @@ class RunnerProcess:
     def started(self) -> None:
         """The sandbox stands: folders that only its start needed can go."""
         for folder in self._leftovers:
-            folder.rmdir()
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         self._leftovers = ()
 
     def end(self) -> str:

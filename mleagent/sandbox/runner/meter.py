@@ -1,8 +1,8 @@
 """What a run uses while it runs: memory, processes, free space; and the moment it is too much.
 
-Where a cgroup limits memory, the kernel's count of its out-of-memory kills is
-read; where none does, the tree's memory is summed at every sample and the run
-ended at the limit. Disk-full is seen in the file systems themselves.
+The tree's memory is summed at every sample and the run ended at its limit; where
+a cgroup holds the limit too, the kernel's count of its out-of-memory kills is
+read. Disk-full is seen in the file systems themselves.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ class Meter:
     def __init__(self, setup: dict[str, Any], tree: Tree) -> None:
         self._tree = tree
         self._watched = [setup["work"], *setup["scratch"]] if setup["confine"] else []
-        self._supervise = bool(setup["supervise_memory"])
         self._kill_all = bool(setup["kill_all"])
         self._events = int(setup["oom_events_fd"])
         if self._events < 0 and setup["confine"]:
@@ -34,7 +33,7 @@ class Meter:
             os.set_inheritable(self._events, False)
         self._limits: dict[str, Any] = {}
         self._kills = 0
-        self.interval_s = 0.02 if self._supervise else 0.1
+        self.interval_s = 0.02 if setup["supervise_memory"] else 0.1
         self.begin({})
 
     def begin(self, limits: dict[str, Any]) -> None:
@@ -60,7 +59,8 @@ class Meter:
         self._peak_mb = max(self._peak_mb, resident)
         self.crowded = self.crowded or (self._kill_all and len(pids) > int(self._limits["pids"]))
         self.oom = self.oom or self._oom_kills() > self._kills
-        if self._supervise and not self.oom:
+        if not self.oom:
+            # Also under a cgroup: a run's own limit may be lower than the sandbox's.
             limit, files = float(self._limits["memory_mb"]), self._files_mb()
             self.oom = private + files > limit and proportional_mb(pids) + files > limit
         return self.oom or self.crowded

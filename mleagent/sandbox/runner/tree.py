@@ -118,9 +118,13 @@ def resident_mb(pids: list[int]) -> tuple[float, float]:
 
 def proportional_mb(pids: list[int]) -> float:
     """Anonymous memory of these processes in MiB with shared pages (after a fork) counted once in all."""
-    total = 0
+    total = 0.0
     for pid in pids:
-        with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-            lines = dict(line.split()[:2] for line in file.read().splitlines()[1:])
-            total += int(lines.get(b"Pss_Anon:", lines.get(b"Pss:", 0)))
-    return total / 1024
+        try:
+            with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+                lines = dict(line.split()[:2] for line in file.read().splitlines()[1:])
+            total += int(lines.get(b"Pss_Anon:", lines.get(b"Pss:", 0))) / 1024
+        except (OSError, ValueError):
+            # A process may hide this file by making itself undumpable; it can't hide its size.
+            total += resident_mb([pid])[1]
+    return total
