@@ -12,7 +12,7 @@ from pathlib import Path
 from .. import clock, events
 from ..errors import InputError, MleagentError
 from ..protocols import Sandbox
-from ..records import Limits, SealedGrade, Session, SessionStatus, Step
+from ..records import Limits, SealedGrade, Session, SessionStatus, Step, Task
 from . import flow
 from .folder import write_whole
 from .scorers import SUBMISSION, HeldOut
@@ -54,7 +54,12 @@ def _seal(solver: Solver, best: Step | None) -> SealedGrade | None:
     grade = scorer.grader.seal(solver.best_bytes)
     if earlier and earlier[-1].score.value == grade.score.value:
         return earlier[-1]  # the same submission again after a resume is no new look
-    return solver.parts.store.add_sealed(session.id, best.id, session.task.content_hash, grade)
+    return solver.parts.store.add_sealed(session.id, best.id, split_of(session.task), grade)
+
+
+def split_of(task: Task) -> str:
+    """What looks at a task's sealed rows are counted by: those rows, whatever else in the folder changes."""
+    return task.split_hash or task.content_hash
 
 
 def _upload(solver: Solver, best: Step | None, complete: bool) -> tuple[Path | None, str]:

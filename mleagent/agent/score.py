@@ -22,6 +22,7 @@ from ..trajectory.store import STORE_NAME, Store
 from .assembly import executor_of, lay_out, notebook_code, sandbox_of
 from .checkpoints import Checkpoints
 from .execute import Hooks
+from .finish import split_of
 from .outcome import Outcome
 from .wish import Wish
 from .workspace import Workspace
@@ -49,7 +50,7 @@ def seal_submission(task: Task, data: bytes) -> SealedGrade:
     home = data_home()
     home.mkdir(parents=True, exist_ok=True)
     with Store.open(home / STORE_NAME) as store:
-        looks = store.count_look(task.content_hash)
+        looks = store.count_look(split_of(task))
     return grade.model_copy(update={"score": grade.score.model_copy(update={"looks": looks})})
 
 
