@@ -22,7 +22,7 @@ from .sources import Sources
 from .split import Ints, SplitSpec, strata_of
 
 _OFF = "none"
-_PREFIXED = re.compile(r"^(.+)[_\-.]\d+$")
+_PREFIXED = r"^(.+)[_\-.]\d+$"
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _ids_group(sources: Sources, problem: Problem) -> bool:
     if column is None or sources.test is None or column not in sources.train:
         return False
     train, test = sources.train[column].astype(str), sources.test.frame[column].astype(str)
-    if not (train.str.contains(_PREFIXED).all() and test.str.contains(_PREFIXED).all()):
+    if not (train.str.fullmatch(_PREFIXED).all() and test.str.fullmatch(_PREFIXED).all()):
         return False
     groups, others = set(_beginnings(train)), set(_beginnings(test))
     return len(groups) >= 10 and len(train) > 1.1 * len(groups) and not groups & others

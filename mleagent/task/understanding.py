@@ -7,6 +7,7 @@ is held out must be known before files can be searched for it.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
