@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -158,3 +161,18 @@ def test_checked_paths_stay_inside(path: str) -> None:
     except (ValueError, UnicodeEncodeError):
         return
     assert not path.startswith("/") and not {"", ".", ".."} & set(path.split("/"))
+
+
+# --- the runner's own rules ---------------------------------------------------
+
+
+def test_the_runner_needs_python_3_9_and_the_standard_library_only() -> None:
+    files = sorted(Path(frames.__file__).parent.glob("*.py"))
+    assert len(files) > 8
+    for file in files:
+        tree = ast.parse(file.read_text(encoding="utf-8"), feature_version=(3, 9))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                assert {name.name.split(".")[0] for name in node.names} <= sys.stdlib_module_names, file
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 1 or (node.module or "").split(".")[0] in sys.stdlib_module_names, file
