@@ -7,7 +7,6 @@ matter; each inference is a note with the setting that turns it off.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np

@@ -8,24 +8,23 @@ is held out must be known before files can be searched for it.
 from __future__ import annotations
 
 import hashlib
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..records import Input, MetricSpec, Task, Withheld
-from . import giveaway, media, metrics
+from ..records import Input, Task, Withheld
+from . import giveaway, media
 from .columns import class_text, profile_columns
 from .discover import Found, describe, discover
 from .hashing import content_hash
-from .names import is_media, task_name
+from .held_out import clean_words, fit_companions, known_of, remap_reason, with_rows
+from .names import task_name
 from .options import TaskOptions
 from .problem import Problem, understand_problem
-from .quoting import HeldOut, carries, row_key, without_rows
-from .side_tables import Known, companion_reason
+from .projects import project_metric, project_mounts
 from .sources import Sources, load_sources
 from .split import FEEDBACK, SEALED, TRAIN, Ints, split
 from .structure import Columns, decide_columns, split_spec
@@ -100,15 +99,6 @@ def _blank_task(found: Found, options: TaskOptions, words: str, digest: str, pla
 
 def _without_labels(task: Task, found: Found, options: TaskOptions, kind: str) -> Understanding:
     """A project scored by a command or by its own claims: nothing is held out."""
-    spec = _project_metric(options)
-    names = {file.rel for file in found.code}
-    mounts = tuple(
-        Mount(
-            file,
-            "code" if file.rel in names else "media" if is_media(file.name) else "other",
-        )
-        for file in sorted(found.files, key=lambda f: f.rel)
-    )
     note = (
         "scores are read from the project's own command: self-reported"
         if kind == "eval"
@@ -117,35 +107,13 @@ def _without_labels(task: Task, found: Found, options: TaskOptions, kind: str) -
     task = task.model_copy(
         update={
             "kind": kind,
-            "metric": spec,
+            "metric": project_metric(options),
             "withheld": found.skipped,
             "notes": (note,),
             "problem": "unknown",
         }
     )
-    return Understanding(task, options, found, mounts)
-
-
-def _project_metric(options: TaskOptions) -> MetricSpec:
-    """The metric a command prints: the registry's if it has the name, else as the options say."""
-    name = options.metric or "score"
-    try:
-        spec = metrics.get(name).spec
-    except InputError:
-        lower = options.maximize is False or (
-            options.maximize is None
-            and re.search(r"loss|error|rmse|mae|mse|perplexity", name.lower()) is not None
-        )
-        optimum = options.optimum if options.optimum is not None else (0.0 if lower else 1.0)
-        return MetricSpec(
-            name=name, direction="minimize" if lower else "maximize", optimum=optimum, prediction="value"
-        )
-    changes: dict[str, object] = {}
-    if options.maximize is not None:
-        changes["direction"] = "maximize" if options.maximize else "minimize"
-    if options.optimum is not None:
-        changes["optimum"] = options.optimum
-    return spec.model_copy(update=changes)
+    return Understanding(task, options, found, project_mounts(found))
 
 
 def _with_labels(
@@ -159,17 +127,16 @@ def _with_labels(
     parts = np.zeros(len(sources.train), dtype=np.int64)
     parts[rows] = split(split_spec(sources, problem, options, columns))
     references = tuple(media.references(sources.train, _test_frame(sources), found))
-    remap = _remap_reason(sources, problem, labels, references)
-    known = _known(sources, problem, values, labels, parts, bool(remap))
+    remap = remap_reason(sources, problem, labels, references)
+    known = known_of(sources, problem, values, labels, parts, bool(remap))
     if found.docs or found.code:
-        known = _with_rows(known, parts[rows] != TRAIN)
+        known = with_rows(known, parts[rows] != TRAIN)
     named = {file.rel for ref in references for file in (*ref.train, *ref.test) if file is not None}
-    sources, refused = _fit_companions(sources, known)
+    sources, refused = fit_companions(sources, known)
     mounts, withheld, verified = judge(
         found, sources.used | named | {i.path for i in refused}, known, options
     )
-    withheld += refused
-    withheld += [_column_withheld(sources, name, reason) for name, reason in columns.dropped.items()]
+    withheld += [*refused, *(_column_withheld(sources, *item) for item in columns.dropped.items())]
     verified = verified and not _kept_by_include(options)
     notes = [*problem.notes, *columns.notes]
     if remap:
@@ -177,7 +144,7 @@ def _with_labels(
     task = task.model_copy(
         update={
             # The prompt shows the description: rows of the train table quoted there go as they do in files.
-            "description": _clean_words(words, known.held),
+            "description": clean_words(words, known.held),
             "kind": "media" if references else "table",
             **_task_fields(task, sources, problem, columns, parts, values),
             "inputs": _planned(found, sources, mounts, references),
@@ -189,23 +156,6 @@ def _with_labels(
     return Understanding(
         task, options, found, tuple(mounts), sources, problem, columns, parts, references, remap
     )
-
-
-def _clean_words(words: str, held: HeldOut) -> str:
-    clean, _ = without_rows(words, held)
-    return "" if carries(clean, held) else clean
-
-
-def _fit_companions(sources: Sources, known: Known) -> tuple[Sources, list[Withheld]]:
-    """Keep the (train, test) pairs that are keyed by the id and tell no label; the rest is withheld."""
-    kept, refused = [], []
-    for train, test in sources.companions:
-        reason = companion_reason(train, test, known)
-        if reason:
-            refused += [Withheld(path=table.rel, reason=reason) for table in (train, test)]
-        else:
-            kept.append((train, test))
-    return replace(sources, companions=tuple(kept)), refused
 
 
 def _test_frame(sources: Sources) -> pd.DataFrame | None:
@@ -287,56 +237,3 @@ def _balance(column: pd.Series) -> str:
     ordered = sorted(shares.items(), key=lambda item: (-item[1], str(item[0])))
     shown = ", ".join(f"{name} {share:.0%}" for name, share in ordered[:6])
     return shown if len(ordered) <= 6 else f"{shown}, {len(ordered) - 6} more"
-
-
-def _remap_reason(
-    sources: Sources, problem: Problem, labels: giveaway.Labels, references: tuple[media.Reference, ...]
-) -> str:
-    """Why public test rows can't keep the user's ids; empty if they can."""
-    column = problem.id_column
-    if column is None:
-        return ""
-    if sources.made or any(ref.column == column for ref in references):
-        return "file names can tell the target"
-    if column not in sources.train:
-        return "the train table has no ids"
-    ids = sources.train[column].astype(str)
-    if not ids.is_unique:
-        return "ids repeat in the train table"
-    if sources.test is not None and set(ids) & set(sources.test.frame[column].astype(str)):
-        return "train and test use the same ids"
-    reason = giveaway.telling_names(ids[problem.labelled], labels)
-    return "" if reason == "too few to judge" else reason
-
-
-def _known(
-    sources: Sources,
-    problem: Problem,
-    values: pd.DataFrame,
-    labels: giveaway.Labels,
-    parts: Ints,
-    remapped: bool,
-) -> Known:
-    """What side files are searched for: the held-out rows' ids and labels."""
-    column, rows = problem.id_column, problem.labelled
-    ids = pd.Series(dtype=str)
-    pairs: dict[str, str] = {}
-    test_ids: frozenset[str] = frozenset()
-    if column is not None and column in sources.train:
-        ids = sources.train.loc[rows, column].astype(str).reset_index(drop=True)
-        raw = sources.train.loc[rows, problem.targets[0]].astype(str).reset_index(drop=True)
-        held = parts[rows] != TRAIN
-        pairs = dict(zip(ids[held], raw[held], strict=True))
-        if sources.test is not None:
-            test_ids = frozenset(sources.test.frame[column].astype(str))
-    train = sources.train.loc[rows].reset_index(drop=True)
-    held_out = HeldOut(pairs, frozenset(ids), test_ids, remapped, labelled=len(train))
-    return Known(train, values, problem.targets, labels, column, ids, held_out)
-
-
-def _with_rows(known: Known, held: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Known:
-    """`known` with the text of every held-out row, for texts that quote rows without ids."""
-    if known.train.shape[1] < 3:
-        return known
-    rows = known.train[held].astype(str).itertuples(index=False)
-    return replace(known, held=replace(known.held, rows=frozenset(map(row_key, rows))))
