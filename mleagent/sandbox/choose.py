@@ -115,11 +115,11 @@ def describe(settings: Settings) -> list[Availability]:
 
 def _prove(sandbox: RunnerSandbox, say: Progress, build: bool) -> str:
     """A line on what would run; raises UnavailableError beginning with the kind when it would not."""
-    kind = sandbox.name
-    if kind in CONTAINERS:
-        from .docker import available
+    from .docker import DockerSandbox
 
-        return available(kind, sandbox.spec.image, say if build else None)
+    kind = sandbox.name
+    if isinstance(sandbox, DockerSandbox):
+        return sandbox.available(say if build else None)
     if kind == "none":
         return "no isolation at all; only when named"
     try:

@@ -43,25 +43,55 @@ class DockerSandbox(RunnerSandbox):
     def _own_gaps(self) -> tuple[str, ...]:
         return container.gaps(self._info) if self._info else ()
 
+    def available(self, build: image.Progress | None = None) -> str:
+        """Engine and image in one line, if both can be had. Raises UnavailableError, within seconds, if not.
+
+        With `build` (which gets the progress) a missing image is pulled or built at once, if a base is
+        there or a registry answers; without, that it could be is enough.
+        """
+        client = engine.connect(self.kind)
+        try:
+            self._info = client.info()
+            named = self.spec.image
+            wanted = named or image.stock_tag()
+            about = f"{engine.description(client)}, image {wanted}"
+            if image.present(client, wanted):
+                return about
+            if not image.obtainable(client, named):
+                mend = image.NAME_MEND if named else image.MENDS
+                raise UnavailableError(f"{about} is not there and no registry answers; {mend}")
+            if build is None:
+                return f"{about} to be made on first use"
+            image.ensure(client, named, build)
+            return about
+        except UnavailableError as error:
+            raise UnavailableError(f"{self.kind}: {error}") from None
+        finally:
+            client.close()
+
     def _launch(self) -> tuple[RunnerClient, Setup]:
         import docker
         import requests
 
-        self._connect()
-        chosen = image.ensure(self._engine, self.spec.image, self._progress)
+        try:
+            self._connect()
+            attachment = self._create(image.ensure(self._engine, self.spec.image, self._progress))
+            setup = self._setup()
+        except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+            self._end()
+            raise SandboxError(f"{self.kind}: the container can't be started: {_reason(error)}") from None
+        return RunnerClient(attachment, attachment, self._end, self.kind), setup
+
+    def _create(self, chosen: str) -> Attachment:
+        """Create, attach, start: in this order nothing the runner says is missed."""
         name = f"mleagent-{self.spec.session_id}-{clock.new_id()[-6:]}"
         labels = reap.labels(self.spec.session_id)
         podman = engine.is_podman(self._engine)
         wanted = container.options(self.spec, chosen, self._info, labels, name, podman)
-        try:
-            self._container = self._engine.containers.create(**wanted)
-            self._attachment = attach(self._container)
-            self._container.start()
-        except (docker.errors.DockerException, requests.RequestException, OSError) as error:
-            self._end()
-            raise SandboxError(f"{self.kind}: the container can't be started: {_reason(error)}") from None
-        client = RunnerClient(self._attachment, self._attachment, self._end, self.kind)
-        return client, self._setup()
+        self._container = self._engine.containers.create(**wanted)
+        self._attachment = attachment = attach(self._container)
+        self._container.start()
+        return attachment
 
     def _connect(self) -> None:
         """A fresh connection (the engine may have been restarted), and what others left removed."""
@@ -150,25 +180,3 @@ def _reason(error: Exception) -> str:
     """The engine's own words, on one line."""
     text = str(getattr(error, "explanation", None) or error)
     return " ".join(text.split())[:300]
-
-
-def available(kind: str, named: str = "", build: image.Progress | None = None) -> str:
-    """Engine and image in one line, if both can be had. Raises UnavailableError, within seconds, if not.
-
-    With `build` (which gets the progress) a missing image is pulled or built at once, if a base is
-    there or a registry answers; without, that it could be is enough.
-    """
-    client = engine.connect(kind)
-    try:
-        wanted = named or image.stock_tag()
-        about = f"{engine.description(client)}, image {wanted}"
-        if image.present(client, wanted):
-            return about
-        if not image.obtainable(client, named):
-            raise UnavailableError(f"{kind}: {about} is not there and no registry answers; {image.MENDS}")
-        if build is None:
-            return f"{about} to be made on first use"
-        image.ensure(client, named, build)
-        return about
-    finally:
-        client.close()

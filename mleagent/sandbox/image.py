@@ -37,6 +37,7 @@ MENDS = (
     "or name an image that is there (--image NAME, setting `image`)"
 )
 """The two ways out where no registry can be reached."""
+NAME_MEND = "check the name, or leave it out for the stock image"
 
 
 def recipe(name: str) -> bytes:
@@ -78,7 +79,7 @@ def ensure(client: Any, name: str = "", progress: Progress | None = None) -> str
     if name:
         if not present(client, name):
             say(f"pulling the image {name}")
-            _pull(client, name, "check the name, or leave it out for the stock image")
+            _pull(client, name, NAME_MEND)
         return name
     tag = stock_tag()
     if not present(client, tag):

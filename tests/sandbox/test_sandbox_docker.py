@@ -24,7 +24,7 @@ from mleagent.protocols import SandboxSpec
 from mleagent.records import Limits
 from mleagent.sandbox import container, engine, image, reap
 from mleagent.sandbox.attach import Attachment
-from mleagent.sandbox.docker import DockerSandbox, available
+from mleagent.sandbox.docker import DockerSandbox
 
 LIMITS = Limits(wall_s=60, memory_mb=512, disk_mb=64, cpus=1, pids=64)
 
@@ -358,8 +358,8 @@ def test_an_image_that_cannot_be_had_is_one_line_with_the_mend(
         sandbox.start()
     assert "\n" not in str(caught.value)
     with pytest.raises(UnavailableError, match="not there"):
-        available("docker", "localhost:9/no/such:image")
-    assert image.stock_tag() in available("docker")
+        sandbox.available()
+    assert image.stock_tag() in DockerSandbox(spec_for(tmp_path)).available()
 
 
 @pytest.mark.docker
