@@ -79,8 +79,7 @@ class Executor:
     def _go(
         self, command: str, program: Instrumented, path: str, best: bytes | None, hooks: Hooks
     ) -> Outcome:
-        if self.workspace.read(SUBMISSION) is not None:
-            self.workspace.remove(SUBMISSION)  # what lies there afterwards is this run's own
+        self.workspace.remove(SUBMISSION)  # what lies there afterwards is this run's own
         pending = self.workspace.take_pending()
         if path:
             pending[path] = program.source.encode()
@@ -153,6 +152,10 @@ class Executor:
         return self._run(command, self.workspace.take_pending(), bounded, None, None)
 
     def _grade(self, run: Execution, fresh: bytes | None, best: bytes | None) -> Grade | None:
+        if fresh is None and run.status != "lost" and not isinstance(self.scorer, Command):
+            left = next((x for x in self.sandbox.skipped if x.startswith(f"{SUBMISSION}: ")), "")
+            if left:
+                return Grade(valid=False, reason=f"it could not be taken from the work folder ({left})")
         return self.scorer.score(run, fresh, best) if self.scorer else None
 
     def _with_eval(self, run: Execution) -> Execution:
