@@ -7,6 +7,9 @@ skipped with the reason, unless MLEAGENT_REQUIRE_DOCKER=1 (as in CI): then they 
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,3 +40,17 @@ def docker_engine() -> Any:
             pytest.fail(f"MLEAGENT_REQUIRE_DOCKER=1, and {error}")
         pytest.skip(str(error))
     return client
+
+
+@pytest.fixture
+def any_sandbox(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Call it with a kind of sandbox: skips (in CI: fails) where this machine can't have it."""
+
+    def need(kind: str) -> None:
+        if kind == "docker":
+            request.getfixturevalue("docker_engine")
+        elif not sys.platform.startswith("linux") or (kind == "bubblewrap" and not shutil.which("bwrap")):
+            reason = f"{kind} can't be had on this machine"
+            (pytest.fail if os.environ.get("MLEAGENT_REQUIRE_DOCKER") == "1" else pytest.skip)(reason)
+
+    return need
