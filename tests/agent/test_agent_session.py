@@ -13,6 +13,8 @@ from mleagent.agent.finish import finish
 from mleagent.records import Action
 from mleagent.trajectory.store import Store
 
+END_FIELDS = ("session", "status", "metric", "direction", "best_feedback", "sealed", "utility", "steps",
+              "wall_s", "submission")  # fmt: skip
 MALFORMED = "I think we should look at the data first."
 
 
@@ -275,8 +277,5 @@ def test_a_generated_secret_makes_its_step_untrainable(home, folder):
 
 def test_the_end_event_tells_everything(home, folder):
     _, end = run(folder, [write(program(0.0)), SUBMIT])
-    for (
-        name
-    ) in "session status metric direction best_feedback sealed utility steps wall_s submission".split():
-        assert getattr(end, name) is not None
-    assert end.to_json().startswith('{"event": "session_end"')
+    missing = [name for name in END_FIELDS if getattr(end, name) is None]
+    assert not missing and end.to_json().startswith('{"event": "session_end"')

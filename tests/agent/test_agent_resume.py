@@ -1,0 +1,94 @@
+"""Going on with a session: from the same files, the same prompt, the same budget."""
+
+from __future__ import annotations
+
+import pytest
+from agent_kit import SANDBOX, SUBMIT, make_task, program, session, write
+
+from mleagent.agent.finish import finish
+from mleagent.agent.folder import SessionFolder
+from mleagent.agent.start import mark_dead, resume_session, session_to_continue
+from mleagent.agent.wish import Wish
+from mleagent.config import load_settings
+from mleagent.errors import InputError
+from mleagent.policy.scripted import ScriptedPolicy
+from mleagent.trajectory.store import Store
+
+
+@pytest.fixture
+def folder(home, tmp_path):
+    return make_task(tmp_path / "toy")
+
+
+def wish(folder, **more):
+    return Wish(folder, load_settings(model="playbook", sandbox=SANDBOX, **more))
+
+
+def begun(folder, replies):
+    """A session whose script runs out: it fails, resumable."""
+    with session(folder, replies) as (solver, policy, _):
+        solver.run(finish)
+    return solver, policy
+
+
+def test_it_goes_on_where_it_stood(home, folder):
+    solver, before = begun(folder, [write("x = 7\n", path="helper.py"), write(program(0.3))])
+    again = resume_session(wish(folder), solver.session)
+    policy = ScriptedPolicy([write(program(0.0, extra="import helper; print('helper', helper.x)")), SUBMIT])
+    again.parts.policy = policy
+    try:
+        end = again.run(finish)
+    finally:
+        again.parts.close()
+    assert end.status == "done" and end.steps == 4 and end.session == solver.session.id
+    assert "helper 7" in again.steps[2].observation, "files of earlier steps are in the new sandbox"
+    assert again.steps[2].parent_id == again.steps[1].id
+    last = before.prompts[-1].messages
+    assert policy.prompts[0].messages[: len(last)] == last
+    assert again.steps[2].facts.delta_utility is not None, "it is compared with the best of before"
+
+
+def test_a_done_session_is_not_resumed(home, folder):
+    solver, _ = begun(folder, [write(program()), SUBMIT])
+    with pytest.raises(InputError, match="is done; start a new one"):
+        resume_session(wish(folder), solver.session)
+
+
+def test_a_folder_that_changed_is_not_resumed(home, folder):
+    solver, _ = begun(folder, [write(program())])
+    (folder / "train.csv").write_text((folder / "train.csv").read_text() + "9999,0.5,1\n")
+    with pytest.raises(InputError, match="has changed since session"):
+        resume_session(wish(folder), solver.session)
+
+
+def test_the_step_budget_counts_both_sittings(home, folder):
+    solver, _ = begun(folder, [write(program(0.3)), write(program(0.2))])
+    again = resume_session(wish(folder, steps=3), solver.session)
+    again.parts.policy = ScriptedPolicy([write(program(t / 10)) for t in range(5)])
+    try:
+        end = again.run(finish)
+    finally:
+        again.parts.close()
+    assert end.reason == "step budget spent (3 steps)" and end.steps == 3
+
+
+def test_one_process_works_on_a_session_at_a_time(home, folder):
+    with (
+        session(folder, [SUBMIT]) as (solver, _, _),
+        pytest.raises(InputError, match="open in another process"),
+    ):
+        SessionFolder(home, solver.session.id).lock()
+
+
+def test_which_session_is_meant(home, folder, tmp_path):
+    first, _ = begun(folder, [write(program())])
+    second, _ = begun(folder, [write(program())])
+    begun(make_task(tmp_path / "other"), [write(program())])
+    with Store.open(home / "store.db") as store:
+        assert session_to_continue(store, folder.resolve()).id == second.session.id
+        assert session_to_continue(store, None, first.session.id).id == first.session.id
+        with pytest.raises(InputError, match="no session to continue"):
+            session_to_continue(store, tmp_path / "nowhere")
+        store.update_session(first.session.model_copy(update={"status": "running"}))
+        assert mark_dead(store, home) == [first.session.id]
+        assert store.session(first.session.id).status == "interrupted"
