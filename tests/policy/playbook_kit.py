@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -19,12 +18,12 @@ import numpy as np
 import pandas as pd
 from sklearn import datasets
 
+from mleagent.agent.actions import parse
 from mleagent.protocols import Policy, Prompt
 from mleagent.records import (
-    Action,
-    ActionKind,
     ColumnProfile,
     Execution,
+    ExecutionStatus,
     Facts,
     Input,
     MetricSpec,
@@ -219,6 +218,7 @@ for line in sys.stdin:
     child = os.fork()
     if child == 0:
         os.close(read)
+        os.setpgid(0, 0)
         os.chdir(job["folder"])
         signal.alarm(job["limit"])
         sys.stdout = sys.stderr = out = io.StringIO()
@@ -317,16 +317,12 @@ def grade(case: Case, submission: pd.DataFrame) -> float:
 
 def step_of(case: Case, index: int, text: str, runner: Runner) -> Step:
     """Parse an action's text, run what it writes, and make the step a session would log."""
-    plan = text.split("\n", 1)[0].removeprefix("Plan: ")
-    found = re.search(r'<write path="([^"]+)">\n(.*)</write>', text, re.DOTALL)
-    if not found:
-        kind: ActionKind = "submit" if "<submit/>" in text else "list"
-        return Step(id=str(index), session_id="s", index=index, created_at=0.0,
-                    action=Action(kind=kind, plan=plan), facts=Facts(format_valid=True, action=kind))  # fmt: skip
-    body = found.group(2)
-    result = runner.run(case.folder, body)
-    error, score = "", None
-    metric = case.task.metric
+    action = parse(text)
+    if action.kind != "write":
+        facts = Facts(format_valid=action.kind != "invalid", action=action.kind)
+        return Step(id=str(index), session_id="s", index=index, created_at=0.0, action=action, facts=facts)
+    result = runner.run(case.folder, action.body)
+    error, score, metric = "", None, case.task.metric
     assert metric
     if result.submission is not None:
         try:
@@ -334,16 +330,17 @@ def step_of(case: Case, index: int, text: str, runner: Runner) -> Step:
             score = Score(value=value, metric=metric.name, direction=metric.direction, kind="feedback")
         except ValueError as problem:
             error = str(problem)
-    status = result.status if result.status in ("ok", "timeout") else "error"
+    status: ExecutionStatus = "ok" if result.status == "ok" else "error"
     execution = Execution(
         command="python solution.py", status=status, output=result.output, duration_s=result.seconds
-    )  # type: ignore[arg-type]
-    facts = Facts(format_valid=True, action="write", executed=True, status=execution.status,
-                  submission="valid" if score else "invalid" if error else "none", submission_error=error,
-                  score=score.value if score else None)  # fmt: skip
+    )
+    facts = Facts(
+        format_valid=True, action="write", executed=True, status=status, submission_error=error,
+        submission="valid" if score else "invalid" if error else "none", score=score.value if score else None,
+    )  # fmt: skip
     return Step(
-        id=str(index), session_id="s", index=index, created_at=0.0, execution=execution, facts=facts, score=score,
-        action=Action(kind="write", plan=plan, path=found.group(1), body=body), observation=result.output[-500:],
+        id=str(index), session_id="s", index=index, created_at=0.0, execution=execution, facts=facts,
+        score=score, action=action, observation=result.output[-500:],
     )  # fmt: skip
 
 

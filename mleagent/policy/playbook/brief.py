@@ -67,10 +67,14 @@ class Brief:
         return len(self.targets) > 1
 
     @property
+    def numbers(self) -> int:
+        """Numeric columns a pipeline sees, pixels of image files included."""
+        return len(self.numeric) + (256 if self.paths else 0)
+
+    @property
     def width(self) -> int:
         """Columns a model sees, about."""
-        pixels = 256 if self.paths else 0
-        return max(1, len(self.numeric) + 4 * len(self.category) + 60 * len(self.text) + pixels)
+        return max(1, self.numbers + 4 * len(self.category) + 60 * len(self.text))
 
     @property
     def image_table(self) -> bool:

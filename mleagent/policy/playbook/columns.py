@@ -89,7 +89,7 @@ def _reduce(template: str, *imports: tuple[str, str], needs: str = "impute dense
         text = text.replace("<Trees>", "ExtraTreesRegressor" if draft.regress else "ExtraTreesClassifier")
         for key, value in params.items():
             if key == "n_components":
-                value = max(1, min(int(value), len(draft.brief.numeric) - 1, draft.brief.rows // 5))
+                value = max(1, min(int(value), draft.brief.numbers - 1, draft.brief.rows // 5))
             if key == "clusters":
                 value = max(2, min(int(value), draft.brief.rows // 5))
             text = text.replace(f"<{key}>", literal(value))
@@ -128,11 +128,11 @@ def _sums(draft: Draft, params: Params) -> None:
 
 
 def _missing(brief: Brief) -> bool:
-    return brief.missing and bool(brief.numeric or not brief.known)
+    return brief.missing and (brief.numbers > 0 or not brief.known)
 
 
 def _numbers(brief: Brief) -> bool:
-    return bool(brief.numeric) or not brief.known
+    return brief.numbers > 0 or not brief.known
 
 
 def _square(brief: Brief) -> bool:
@@ -140,7 +140,7 @@ def _square(brief: Brief) -> bool:
 
 
 def _wide(brief: Brief) -> bool:
-    return len(brief.numeric) >= 8 and not brief.text
+    return brief.numbers >= 8 and not brief.text
 
 
 def _single(brief: Brief) -> bool:
@@ -194,7 +194,7 @@ IDEAS = (
     Idea("binning", "feature-selection", "numbers cut into bins",
          _numeric('KBinsDiscretizer(<bins>, encode="onehot-dense", strategy="kmeans")',
                   "sklearn.preprocessing", "KBinsDiscretizer"),
-         lambda brief: _numbers(brief) and len(brief.numeric) <= 60, {"bins": (8, 5, 16)}, weight=0.4),
+         lambda brief: _numbers(brief) and brief.numbers <= 60, {"bins": (8, 5, 16)}, weight=0.4),
     Idea("drop-flat-columns", "feature-selection", "without columns that hardly vary",
          _reduce("VarianceThreshold(<threshold>)", ("sklearn.feature_selection", "VarianceThreshold"),
                  needs="impute"), _wide, {"threshold": (0.0, 0.00001)}, weight=0.3),

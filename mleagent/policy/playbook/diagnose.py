@@ -26,10 +26,10 @@ _SIGNS: tuple[tuple[str, str], ...] = (
     ("classes", r"least populated class|n_splits=|number of groups|The number of classes has to be greater"
                 r"|n_splits cannot be greater|only one class|least_populated"),
     ("column", r"KeyError|not in index|not found in axis|columns are missing"),
-    ("answer-missing", r"(?i)\bnan\b|missing value|empty value|infinite|\binf\b"),
-    ("answer-rows", r"(?i)missing id|extra id|unexpected id|duplicate|rows|\bids?\b"),
-    ("answer-columns", r"(?i)column|header"),
-    ("answer-range", r"(?i)range|outside|negative|between 0 and 1|not among"),
+    ("answer-range", r"below|outside|not among|whole number|negative"),
+    ("answer-missing", r"infinite|missing (value|label)|NaN|empty list|all 0|no number"),
+    ("answer-columns", r"wrong columns|unreadable|header"),
+    ("answer-rows", r"rows instead of|\bids?\b"),
 )  # fmt: skip
 
 _LIGHT = {"extra-trees", "linear-model", "hist-gradient-boosting", "naive-bayes", "decision-tree"}
@@ -40,7 +40,8 @@ def diagnose(attempt: Attempt) -> str:
     """The name of the trouble; `unknown` when no sign is recognised."""
     about_answer = attempt.outcome == "invalid"
     for name, pattern in _SIGNS:
-        if name.startswith("answer") == about_answer and re.search(pattern, attempt.trouble):
+        text = attempt.refusal if about_answer else attempt.trouble
+        if name.startswith("answer") == about_answer and re.search(pattern, text):
             return name
     return "unknown"
 

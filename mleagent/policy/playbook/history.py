@@ -31,7 +31,9 @@ class Attempt:
     """Score with its sign turned so that more is better."""
     se: float
     trouble: str
-    """Verdict, tail of the output, reason of refusal: what a diagnosis reads."""
+    """Verdict and tail of the output: what a diagnosis of a failed run reads."""
+    refusal: str
+    """Why the submission is invalid."""
     own: float | None
     """The program's own validation score beside a feedback score, sign turned too."""
     rows: int
@@ -77,7 +79,7 @@ def _attempt(step: Step, sign: float) -> Attempt:
     value, se = _score(step)
     facts, execution = step.facts, step.execution
     status = facts.status or (execution.status if execution else None)
-    trouble = [facts.submission_error, step.observation[-3000:]]
+    trouble = [step.observation[-3000:]]
     if execution is not None:
         trouble = [
             execution.status,
@@ -100,6 +102,7 @@ def _attempt(step: Step, sign: float) -> Attempt:
         value=None if value is None else sign * value,
         se=se,
         trouble="\n".join(part for part in trouble if part),
+        refusal=facts.submission_error,
         own=sign * facts.self_reported if beside and facts.self_reported is not None else None,
         rows=step.score.n or 0 if step.score else 0,
         body=body,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from random import Random
 
 from .brief import Brief
+from .compose import lay
 from .first import groundwork, liking, model_order, wanted_by
 from .history import Attempt, best_of, judged
 from .idea import Choice
@@ -34,6 +35,7 @@ class Search:
         self.tried = tried = judged(tried, brief.rows)
         self.wanted = wanted_by(brief, instruction)
         self.seen = {attempt.recipe for attempt in tried}
+        self.laid = {repr(lay(brief, recipe, 600.0)) for recipe in self.seen}
         self.best = best_of([attempt for attempt in tried if attempt.recipe])
         self.base = self._base()
         worked = {name for a in tried if a.value is not None for name in a.names}
@@ -187,7 +189,10 @@ class Search:
     # --- judgement --------------------------------------------------------------
 
     def _fresh(self, recipe: Recipe) -> Recipe | None:
-        return recipe if recipe and recipe not in self.seen else None
+        """The recipe, unless it or one that lays the same program was tried."""
+        if not recipe or recipe in self.seen:
+            return None
+        return recipe if repr(lay(self.brief, recipe, 600.0)) not in self.laid else None
 
     def _singles(self) -> list[Attempt]:
         """The best attempt of each single-model family, best first."""

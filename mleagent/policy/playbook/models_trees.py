@@ -150,7 +150,7 @@ IDEAS = (
     Idea(
         "hist-gradient-boosting", "model", "histogram gradient boosting; takes missing values as they are",
         _hist,
-        params={"learning_rate": (0.08, 0.05, 0.12), "max_iter": (150, 250, 100),
+        params={"learning_rate": (0.1, 0.05, 0.15), "max_iter": (100, 200, 60),
                 "max_leaf_nodes": (31, 15, 63), "l2_regularization": (0.0, 1.0)},
         weight=2.0,
     ),

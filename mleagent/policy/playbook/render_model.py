@@ -267,6 +267,7 @@ def submission_section(draft: Draft, sample: bool) -> list[str]:
         lines += _as_sample(brief)
     if "fill" in draft.repairs:
         lines += [
+            "submission = submission.replace([np.inf, -np.inf], np.nan)",
             "for column in submission:",
             "    submission[column] = submission[column].fillna(submission[column].mode()[0])",
         ]
