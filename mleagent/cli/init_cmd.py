@@ -30,7 +30,9 @@ _QUESTIONS = {
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The task folder.")] = Path("."),
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", readable=False, help="The task folder.")] = Path(
+        "."
+    ),
     target: Annotated[str | None, typer.Option(help="Target column; several: a,b.")] = None,
     id_column: Annotated[str | None, typer.Option("--id", help="Id column.")] = None,
     metric: Annotated[str | None, typer.Option(help="Metric, see mleagent metrics.")] = None,

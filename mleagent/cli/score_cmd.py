@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 
 
 def score(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The task folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", readable=False, help="The task folder.")],
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="A submission (.csv) or a script (.py, .ipynb).")
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]", readable=False, help="A submission (.csv) or a script (.py, .ipynb)."
+        ),
     ] = None,
     folds: Annotated[
         int, typer.Option(min=1, max=50, help="Run the script on this many different splits.")

@@ -23,7 +23,9 @@ EXIT = {"done": 0, "no_submission": 1, "failed": 3, "interrupted": 130}
 
 
 def solve(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The task folder.")] = Path("."),
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", readable=False, help="The task folder.")] = Path(
+        "."
+    ),
     instruction: Annotated[str, typer.Argument(help='What you want, in words: "use catboost".')] = "",
     model: Annotated[str | None, typer.Option(help="auto, playbook, PATH.gguf or http://… endpoint.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Most steps.")] = None,

@@ -7,6 +7,7 @@ because a silently ignored setting would cost the user a whole run.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -90,7 +91,7 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
 def load(folder: Path) -> TaskOptions:
     """Options of `folder/mleagent.toml`, or the defaults. Raises InputError naming file and key."""
     path = folder / OPTIONS_FILE
-    if not path.is_file():
+    if not os.path.isfile(path):  # which, unlike Path.is_file, says no where permission lacks: discover tells
         return TaskOptions()
     try:
         data = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
