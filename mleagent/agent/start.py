@@ -6,6 +6,7 @@ first model turn. What a session is made of is built in `assembly.py`.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from .. import clock, events
@@ -23,27 +24,31 @@ from .wish import Wish, stored, task_of
 
 
 def new_session(wish: Wish) -> Solver:
-    """A fresh session on `wish.folder`, stored and started."""
+    """A fresh session on `wish.folder`, stored and started. Raises MleagentError; nothing is left then."""
     schemes.get(wish.settings.reward)
     task, options = task_of(wish)
-    policy = policy_of(wish)
-    session_id = clock.new_id()
-    sandbox, make_sandbox = sandbox_of(wish, task, options, session_id)
-    session = Session(
-        id=session_id,
-        created_at=clock.now(),
-        task=task,
-        policy=policy.name,
-        sandbox=sandbox.name,
-        reward_scheme=wish.settings.reward,
-        seed=wish.seed,
-        instruction=wish.instruction,
-        settings={**stored(wish), "options": options.model_dump_json()},
-    )
-    solver = solver_of(wish, session, options, policy, sandbox, make_sandbox)
-    parts = solver.parts
-    parts.store.add_session(session)
-    parts.context.open(parts.prompt_settings)
+    with ExitStack() as undo:
+        policy = policy_of(wish)
+        undo.callback(policy.close)
+        session_id = clock.new_id()
+        sandbox, make_sandbox = sandbox_of(wish, task, options, session_id)
+        undo.callback(sandbox.close)
+        session = Session(
+            id=session_id,
+            created_at=clock.now(),
+            task=task,
+            policy=policy.name,
+            sandbox=sandbox.name,
+            reward_scheme=wish.settings.reward,
+            seed=wish.seed,
+            instruction=wish.instruction,
+            settings={**stored(wish), "options": options.model_dump_json()},
+        )
+        solver = solver_of(wish, session, options, policy, sandbox, make_sandbox)
+        undo.callback(solver.parts.close)
+        solver.parts.context.open(solver.parts.prompt_settings)
+        solver.parts.store.add_session(session)
+        undo.pop_all()
     wish.emit(events.SessionStart(session=session, gaps=sandbox.gaps))
     return solver
 
@@ -58,29 +63,39 @@ def resume_session(wish: Wish, session: Session) -> Solver:
     task = prepare(session.task.folder, options, data_home())
     if task.content_hash != session.task.content_hash:
         raise InputError(f"{task.folder} has changed since session {session.id} began; start a new one")
-    policy = policy_of(wish)
-    sandbox, make_sandbox = sandbox_of(wish, task, options, session.id)
-    session = session.model_copy(
-        update={"task": task, "status": "running", "sandbox": sandbox.name, "ended_at": None}
-    )
-    solver = solver_of(wish, session, options, policy, sandbox, make_sandbox)
-    parts = solver.parts
-    parts.store.update_session(session)
-    if solver.steps:
-        last = solver.steps[-1]
-        parts.context.restore(parts.store.messages(last.id), sum(s.compaction for s in solver.steps))
-        if last.index == 0:
-            parts.context.open(parts.prompt_settings)
-        parts.context.observe(last.observation)
-        workspace = parts.executor.workspace
-        workspace.restore(last.checkpoint)
-        workspace.checkpoints.goto(last.checkpoint)
-        workspace.resend_all()
-        parts.budget.restore(solver.steps, session.wall_s)
-    else:
-        parts.context.open(parts.prompt_settings)
+    with ExitStack() as undo:
+        policy = policy_of(wish)
+        undo.callback(policy.close)
+        sandbox, make_sandbox = sandbox_of(wish, task, options, session.id)
+        undo.callback(sandbox.close)
+        session = session.model_copy(
+            update={"task": task, "status": "running", "sandbox": sandbox.name, "ended_at": None}
+        )
+        solver = solver_of(wish, session, options, policy, sandbox, make_sandbox)
+        undo.callback(solver.parts.close)
+        _restore(solver)
+        solver.parts.store.update_session(session)
+        undo.pop_all()
     wish.emit(events.SessionStart(session=session, gaps=sandbox.gaps, resumed=True))
     return solver
+
+
+def _restore(solver: Solver) -> None:
+    """Prompt, files and budget as they were after the last committed step."""
+    parts = solver.parts
+    if not solver.steps:
+        parts.context.open(parts.prompt_settings)
+        return
+    last = solver.steps[-1]
+    parts.context.restore(parts.store.messages(last.id), sum(s.compaction for s in solver.steps))
+    if last.index == 0:
+        parts.context.open(parts.prompt_settings)
+    parts.context.observe(last.observation)
+    workspace = parts.executor.workspace
+    workspace.restore(last.checkpoint)
+    workspace.checkpoints.goto(last.checkpoint)
+    workspace.resend_all()
+    parts.budget.restore(solver.steps, solver.session.wall_s)
 
 
 def session_to_continue(store: Store, folder: Path | None, wanted: str = "") -> Session:

@@ -107,9 +107,13 @@ def test_a_policy_that_overflows_is_asked_again_after_a_compaction(home, folder)
     assert end.status == "done" and end.steps == 4 and any(s.compaction for s in solver.steps)
 
 
-def test_users_own_template_is_used_and_a_broken_one_is_named(home, folder):
-    from mleagent.errors import InputError
+def test_users_own_template_is_used_and_a_broken_one_is_named(home, folder, monkeypatch):
+    from mleagent.agent import start
+    from mleagent.errors import InputError, SandboxLostError
 
+    begun = []
+    make = start.sandbox_of
+    monkeypatch.setattr(start, "sandbox_of", lambda *a: begun.append(make(*a)) or begun[-1])
     (home / "prompts").mkdir()
     (home / "prompts" / "observation.md.j2").write_text("RESULT {{ body }} {{ verdict }}")
     with session(folder, [write(program()), SUBMIT]) as (solver, policy, _):
@@ -118,3 +122,7 @@ def test_users_own_template_is_used_and_a_broken_one_is_named(home, folder):
     (home / "prompts" / "brief.md.j2").write_text("{{ no_such_name }}")
     with pytest.raises(InputError, match=r"brief\.md\.j2.*no_such_name"), session(folder, []):
         pass
+    with Store.open(home / "store.db") as store:
+        assert [s.status for s in store.sessions()] == ["done"], "of what could not begin nothing is stored"
+    with pytest.raises(SandboxLostError, match="not running"):
+        begun[-1][0].put({"x": b""})
