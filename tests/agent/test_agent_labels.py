@@ -29,7 +29,7 @@ from mleagent.policy.scripted import ScriptedPolicy
 
 SEARCH = r"""Plan: look everywhere
 <write path="solution.py">
-import csv, gzip, io, json, os, re, shutil, struct, zipfile, zlib
+import csv, gzip, io, json, os, re, shutil, struct, sys, zipfile, zlib
 CANARY = re.compile(rb"7\d{3}\.\d{4,9}")
 found, files = set(), 0
 
@@ -59,7 +59,7 @@ def search(data, depth=0):
         except Exception:
             pass
 
-SKIP = ("/proc", "/sys", "/usr", "/lib", "/opt", "/bin")
+SKIP = ("/proc", "/sys", "/usr", "/lib", "/opt", "/bin", sys.prefix, sys.base_prefix)
 for top, dirs, names in os.walk("/", followlinks=False):
     if top.startswith(SKIP) and not top.startswith("/opt/mleagent"):
         dirs[:] = []
@@ -123,26 +123,16 @@ def dirty_folder(folder: Path) -> list[tuple[int, float, str]]:
         archive.write(folder / "train.csv", "train.csv")
     (folder / "train_backup.csv.gz").write_bytes(gzip.compress((folder / "train.csv").read_bytes()))
     write_table(folder / "side_table.csv", "id,price", [f"{i},{y}" for i, _, y in data])
-    (folder / "notes.ipynb").write_text(
-        json.dumps(
-            {
-                "cells": [
-                    {
-                        "cell_type": "code",
-                        "source": ["train.tail()"],
-                        "metadata": {},
-                        "execution_count": 1,
-                        "outputs": [
-                            {"output_type": "stream", "name": "stdout", "text": [y for _, _, y in data]}
-                        ],
-                    }
-                ],
-                "metadata": {},
-                "nbformat": 4,
-                "nbformat_minor": 5,
-            }
-        )
-    )
+    output = {"output_type": "stream", "name": "stdout", "text": [y for _, _, y in data]}
+    cell = {
+        "cell_type": "code",
+        "source": ["train"],
+        "metadata": {},
+        "execution_count": 1,
+        "outputs": [output],
+    }
+    notebook = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (folder / "notes.ipynb").write_text(json.dumps(notebook))
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     subprocess.run(["git", "add", "train.csv"], cwd=folder, check=True)
     subprocess.run(
