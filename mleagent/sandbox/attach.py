@@ -29,7 +29,6 @@ class Attachment:
         self._socket.settimeout(None)
         self._tail = b""
         self._left = 0
-        self._closed = False
 
     @property
     def stderr(self) -> str:
@@ -62,13 +61,14 @@ class Attachment:
         """Write all of `data` to stdin; raises OSError once the container is gone."""
         self._socket.sendall(data)
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
         """End the container's stdin, and any read or write that waits; twice is harmless."""
-        if self._closed:
-            return
-        self._closed = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Free the socket; the reading thread does so, once nothing waits on it any more."""
+        self.hang_up()
         with contextlib.suppress(OSError):
             self._socket.close()
         with contextlib.suppress(OSError):

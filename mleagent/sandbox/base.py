@@ -64,7 +64,11 @@ class RunnerSandbox(ABC):
     def start(self) -> None:
         """Create it with an empty work folder; ends a former one. Raises SandboxError, UnavailableError."""
         self.close()
-        client, setup = self._launch()
+        try:
+            client, setup = self._launch()
+        except BaseException:
+            self._end()
+            raise
         try:
             hello: Hello = client.hello(setup)
         except SandboxLostError:

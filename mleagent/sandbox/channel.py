@@ -26,6 +26,12 @@ class ByteReader(Protocol):
         """Block until at least one byte is there; at most `size`; b'' (or None) at the end."""
         ...
 
+    def close(self) -> None:
+        """Free the descriptor. Called by the reading thread once it is done, and by nobody else:
+        closed under a read, its number could be another file's by the time the read begins.
+        """
+        ...
+
 
 class ByteWriter(Protocol):
     """Where bytes to the runner go."""
@@ -61,6 +67,8 @@ class Channel:
         except FrameError as error:
             why = f"the runner sent nonsense: {error}"
         self._offer(why)
+        with contextlib.suppress(OSError):
+            self._reader.close()
 
     def _offer(self, item: Frame | str) -> None:
         while not self._closing.is_set():

@@ -331,7 +331,9 @@ class RunnerClient:
     def _lose(self, why: str) -> SandboxLostError:
         if not self._lost:
             self._kill()
-            self._lost = self._kill_reason or why
+            reason = self._kill_reason
+            # What the runner did wrong says more than how it ended; a broken stream says less.
+            self._lost = f"{why} ({reason})" if reason and why.startswith("the runner") else reason or why
             self._channel.close()
         return SandboxLostError(self._message(self._lost))
 

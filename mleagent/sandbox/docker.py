@@ -135,7 +135,7 @@ class DockerSandbox(RunnerSandbox):
         if attachment is not None:
             said = attachment.stderr.rpartition("\n")[2]
             why = f"{why}: {said}" if why and said else why or said
-            attachment.close()
+            attachment.hang_up()
         if not _remove(self._engine, box.name):
             self._leftover.append(box.name)
         return why

@@ -13,7 +13,6 @@ import os
 import secrets
 import stat
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from . import cgroup
 from .base import RUNNER_DIR, RUNNER_INSIDE, RunnerSandbox
 from .client import RunnerClient, Setup
 from .env import SYSTEM, Interpreter, clean_env, interpreter
-from .process import RunnerProcess
+from .process import RunnerProcess, own_folder
 
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "fonts", "mime.types")
 _FILES = (
@@ -58,12 +57,11 @@ class NamespacesSandbox(RunnerSandbox):
             raise UnavailableError("namespaces: Linux only; use docker or podman")
         python = interpreter(self.spec.python)
         limits = self.spec.limits
+        plan, uid = root_plan(self.spec, python), inside_uid(self.spec, python)
         self._cgroup = cgroup.create(limits)
-        root = tempfile.mkdtemp(prefix="mleagent-root-")
-        uid = inside_uid(self.spec, python)
-        plan = {
-            **root_plan(self.spec, python),
-            "root": root,
+        root = own_folder(self.kind)
+        plan |= {
+            "root": str(root),
             "uid": uid,
             "join_fds": self._cgroup.join_fds if self._cgroup else [],
             "python": str(python.executable),
@@ -73,7 +71,7 @@ class NamespacesSandbox(RunnerSandbox):
         events = self._cgroup.oom_events_fd if self._cgroup else -1
         fds = [*plan["join_fds"], *([events] if events >= 0 else [])]
         try:
-            self._process = RunnerProcess(command, fds, leftovers=(Path(root),))
+            self._process = RunnerProcess(command, fds, leftovers=(root,))
         finally:
             if self._cgroup:
                 self._cgroup.close_fds()

@@ -7,20 +7,15 @@ writing what its user can, and `/kaggle` does not exist: relative paths work.
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
-import tempfile
-from pathlib import Path
 
 from ..protocols import SandboxSpec
 from .base import RUNNER_DIR, RunnerSandbox
 from .client import RunnerClient, Setup
 from .env import clean_env, interpreter
-from .process import RunnerProcess
+from .process import RunnerProcess, own_folder
 
 _GENTLE_S = 3.0
-_PREFIX = "mleagent-none-"
 
 
 class NoneSandbox(RunnerSandbox):
@@ -34,8 +29,7 @@ class NoneSandbox(RunnerSandbox):
 
     def _launch(self) -> tuple[RunnerClient, Setup]:
         python = interpreter(self.spec.python)
-        _sweep()
-        base = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        base = own_folder(self.kind)
         work, scratch, inputs = base / "working", base / "tmp", base / "input"
         for folder in (work, scratch, inputs):
             folder.mkdir()
@@ -63,21 +57,3 @@ class NoneSandbox(RunnerSandbox):
             "no /kaggle folder: programs that use its absolute paths fail",
             "memory is watched by sampling, disk not at all",
         )
-
-
-def _sweep() -> None:
-    """Remove work folders whose mleagent was killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
-        owner = folder.name.removeprefix(_PREFIX).split("-")[0]
-        if owner.isdigit() and not _alive(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

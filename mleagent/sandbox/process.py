@@ -6,6 +6,7 @@ Gives a reader and a writer for the client, and one way to end it all by force.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +16,34 @@ from pathlib import Path
 from typing import IO, cast
 
 from ..errors import UnavailableError
+
+
+class Writer:
+    """A pipe's writing end that one thread may close while another writes.
+
+    Without the lock the number of the closed descriptor could be another file's
+    by the time the write begins.
+    """
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()
+
+    def write(self, data: bytes | memoryview, /) -> int | None:
+        """Write some of `data`; how much. Raises OSError or ValueError once the other end is gone."""
+        with self._lock:
+            return self._pipe.write(data)
+
+    def close(self, wait: bool) -> bool:
+        """Close; whether it was. Without `wait`, not while a write is under way."""
+        if not self._lock.acquire(blocking=wait):
+            return False
+        try:
+            with contextlib.suppress(OSError):
+                self._pipe.close()
+        finally:
+            self._lock.release()
+        return True
 
 
 class RunnerProcess:
@@ -51,7 +80,10 @@ class RunnerProcess:
             )
         except OSError as error:
             self._errors.close()
+            for folder in leftovers:
+                shutil.rmtree(folder, ignore_errors=True)
             raise UnavailableError(f"{command[0]} could not be started: {error}") from None
+        self._writer = Writer(cast("IO[bytes]", self._process.stdin))
 
     @property
     def pid(self) -> int:
@@ -60,13 +92,13 @@ class RunnerProcess:
 
     @property
     def reader(self) -> IO[bytes]:
-        """The runner's stdout."""
+        """The runner's stdout; closed by who reads it."""
         return cast("IO[bytes]", self._process.stdout)
 
     @property
-    def writer(self) -> IO[bytes]:
+    def writer(self) -> Writer:
         """The runner's stdin."""
-        return cast("IO[bytes]", self._process.stdin)
+        return self._writer
 
     def started(self) -> None:
         """The sandbox stands: folders that only its start needed can go."""
@@ -84,9 +116,8 @@ class RunnerProcess:
 
     def _end(self) -> str:
         code = self._process.poll()
-        if code is None and self._gentle_s and self._process.stdin is not None:
-            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-                self._process.stdin.close()
+        if code is None and self._gentle_s and self._writer.close(wait=False):
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(self._gentle_s)
         if code is None and self._process.poll() is None:
             # Only this process is known here; what is below it dies with it (see nsinit, bubblewrap).
@@ -98,10 +129,28 @@ class RunnerProcess:
         if said:
             why = f"{why}: {said[-1][:300]}".removeprefix(": ")
         self._errors.close()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        # A write that waited has failed by now, for nobody is left to read.
+        self._writer.close(wait=True)
         for folder in self._leftovers:
             shutil.rmtree(folder, ignore_errors=True)
         return why
+
+
+def own_folder(kind: str) -> Path:
+    """A fresh temporary folder that names its owner; those of owners that were killed are removed."""
+    prefix = f"mleagent-{kind}-"
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*-*"):
+        owner = folder.name.removeprefix(prefix).split("-")[0]
+        if owner.isdigit() and not _alive(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-"))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import textwrap
 import time
@@ -15,6 +14,7 @@ import mleagent.sandbox.client as client_module
 from mleagent.errors import SandboxError, SandboxLostError
 from mleagent.records import Limits
 from mleagent.sandbox.client import RunnerClient, Setup
+from mleagent.sandbox.process import RunnerProcess
 
 LIMITS = Limits(wall_s=1.0, output_bytes=1000)
 PACKAGE_PARENT = str(Path(client_module.__file__).parent)
@@ -44,31 +44,19 @@ Lie = Callable[[str], RunnerClient]
 def lying(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lie]:
     """A client connected to a real process that does as its program says after a proper start."""
     monkeypatch.setattr(client_module, "GRACE_S", 0.5)
-    started: list[subprocess.Popen[bytes]] = []
-    clients: list[RunnerClient] = []
+    started: list[tuple[RunnerClient, RunnerProcess]] = []
 
     def start(program: str) -> RunnerClient:
-        process = subprocess.Popen(
-            [sys.executable, "-c", HEAD + textwrap.dedent(program), PACKAGE_PARENT],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
-        )  # fmt: skip
-        started.append(process)
-        assert process.stdin and process.stdout
-
-        def lost() -> str:
-            process.kill()
-            return ""
-
-        client = RunnerClient(process.stdout, process.stdin, lost, "test")
-        clients.append(client)
-        assert client.hello(Setup()).gaps == ("a gap",)
+        process = RunnerProcess([sys.executable, "-c", HEAD + textwrap.dedent(program), PACKAGE_PARENT])
+        client = RunnerClient(process.reader, process.writer, process.end, "test")
+        started.append((client, process))
+        assert client.hello(Setup(), timeout_s=20).gaps == ("a gap",)
         return client
 
     yield start
-    for client, process in zip(clients, started, strict=True):
+    for client, process in started:
         client.close()
-        process.kill()
-        process.communicate()
+        process.end()
 
 
 @pytest.mark.parametrize(
@@ -148,15 +136,15 @@ def test_facts_of_the_wrong_type_count_as_unknown(lying: Lie) -> None:
 
 def test_a_runner_of_another_version_is_refused() -> None:
     program = HEAD.replace('"version": VERSION', '"version": 99')
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, PACKAGE_PARENT],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        bufsize=0,
-    )
-    assert process.stdin and process.stdout
-    client = RunnerClient(process.stdout, process.stdin, lambda: process.kill() or "", "test")
+    process = RunnerProcess([sys.executable, "-c", program, PACKAGE_PARENT])
+    client = RunnerClient(process.reader, process.writer, process.end, "test")
     with pytest.raises(SandboxLostError, match="version 99"):
         client.hello(Setup())
     assert not client.ready
-    process.communicate()
+
+
+def test_a_lost_runner_takes_nothing_from_the_next(lying: Lie) -> None:
+    # A descriptor closed under the reading thread would have it read its successor's first frames.
+    for _ in range(25):
+        client = lying("send(b'garbage that is no frame')")
+        assert client.run("anything", LIMITS).status == "lost"

@@ -775,8 +775,10 @@ def test_a_data_folder_in_plain_sight_is_refused(
     if kind in ("docker", "none"):
         pytest.skip("shows nothing of this machine, or everything")
     monkeypatch.setenv("MLEAGENT_HOME", str(tmp_path / "shown" / "home"))
+    before = _leftovers(os.getpid())
     with pytest.raises(UnavailableError, match="set MLEAGENT_HOME elsewhere"):
         made(kind, public, mounts=(tmp_path,)).start()
+    assert _leftovers(os.getpid()) == before
 
 
 def test_only_a_task_name_that_names_a_folder_is_taken(public: Path) -> None:
