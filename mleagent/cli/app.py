@@ -101,7 +101,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", _INTERRUPTED)
     except typer.Abort as error:
-        return _fail("interrupted", _INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else 1)
+        # A prompt turns Ctrl-C into Abort, and says so in the context only.
+        by_key = isinstance(error.__cause__ or error.__context__, KeyboardInterrupt)
+        return _fail("interrupted", _INTERRUPTED if by_key else 1)
     except BrokenPipeError:
         # the reader has left (`| head`): the flush at exit must not complain either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
