@@ -99,7 +99,7 @@ def _refuse_conflicts(session: Session, wanted: Sequence[Change], force: bool) -
 def _confirmed(session: Session, wanted: Sequence[Change]) -> bool:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("apply asks first and there is no terminal to ask at; say --yes")
-    return typer.confirm(f"Write {_files(len(wanted))} into {session.task.folder}?")
+    return typer.confirm(f"Write {_count(len(wanted), 'file')} into {session.task.folder}?")
 
 
 def _write(session: Session, wanted: Sequence[Change], quiet: bool = False) -> None:
@@ -129,10 +129,10 @@ def _show(session: Session, wanted: Sequence[Change]) -> None:
 
 
 def _summary(change: Change) -> str:
-    after = len(change.after.splitlines())
+    after = _count(len(change.after.splitlines()), "line")
     if change.before is None:
-        return f"new {change.path}, {after} lines"
-    return f"replaces {change.path}, {len(change.before.splitlines())} lines by {after}"
+        return f"new {change.path}, {after}"
+    return f"replaces {change.path}, {_count(len(change.before.splitlines()), 'line')} by {after}"
 
 
 def _lines(change: Change) -> list[str]:
@@ -160,5 +160,5 @@ def _row(change: Change) -> dict[str, str]:
     }
 
 
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
