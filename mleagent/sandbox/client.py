@@ -20,10 +20,11 @@ from typing import Any
 from .. import clock
 from ..errors import SandboxError, SandboxLostError
 from ..records import Execution, Limits
-from .channel import ByteReader, ByteWriter, Channel, ChannelClosed, deadline_left
+from .channel import ByteReader, ByteWriter, deadline_left
 from .output import Transcript
 from .runner import frames
 from .verdict import RawRun, judge
+from .wire import Wire
 
 START_S = 60.0
 """How long a new runner may take to say hello."""
@@ -76,7 +77,7 @@ class Hello:
     """What it could not confine, a line each."""
 
 
-class RunnerClient:
+class RunnerClient(Wire):
     """One runner. Not thread-safe, but for `stop` events, which any thread may set."""
 
     def __init__(
@@ -85,13 +86,7 @@ class RunnerClient:
         """`on_lost` is called when the runner is given up: it must end the sandbox by force, make
         blocked reads and writes return, and may say why it was lost (one line, or '').
         """
-        self._on_lost = on_lost
-        self._sandbox = sandbox
-        self._lost = ""
-        self._kill_reason = ""
-        self.ready = False
-        """Whether `hello` succeeded."""
-        self._channel = Channel(reader, writer, self._kill)
+        super().__init__(reader, writer, on_lost, sandbox)
         self._removed: tuple[str, ...] = ()
         self._skipped: tuple[str, ...] = ()
         self._packages: tuple[str, ...] | None = None
@@ -109,16 +104,6 @@ class RunnerClient:
         lines = tuple(str(gap)[:200] for gap in gaps[:20]) if isinstance(gaps, list) else ()
         self.ready = True
         return Hello(python=str(said.get("python", ""))[:40], gaps=lines)
-
-    @property
-    def lost(self) -> str:
-        """Why the runner was given up; '' while it lives."""
-        return self._lost
-
-    def close(self) -> None:
-        """Let go of the stream; ending the sandbox is its owner's business. Twice is harmless."""
-        self._lost = self._lost or "closed"
-        self._channel.close()
 
     # --- files ---
 
@@ -233,8 +218,6 @@ class RunnerClient:
             self._packages = tuple(x for x in result.output.split() if _PACKAGE.fullmatch(x))
         return self._packages
 
-    # --- the wire ---
-
     def _follow(self, limits: Limits, transcript: Transcript, stop: Event | None) -> dict[str, Any]:
         """Take in output until the result; pass `stop` on."""
         deadline = clock.monotonic() + limits.wall_s + GRACE_S
@@ -264,81 +247,6 @@ class RunnerClient:
             else:
                 transcript.finish_line()
                 return self._result(kind, payload)
-
-    def _ask(
-        self, request: dict[str, Any], deadline: float, body: Iterator[bytes] | None = None
-    ) -> dict[str, Any]:
-        def message() -> Iterator[bytes]:
-            yield frames.pack_json(frames.REQUEST, request)
-            if body is not None:
-                yield from frames.pack_body(body)
-
-        self._send(message(), deadline_left(deadline))
-        return self._wait(frames.RESULT, deadline)
-
-    def _send(self, message: Any, timeout_s: float = GRACE_S) -> None:
-        if self._lost:
-            raise SandboxLostError(self._message(self._lost))
-        try:
-            self._channel.send(message, timeout_s)
-        except ChannelClosed as error:
-            raise self._lose(str(error)) from None
-
-    def _receive(self, timeout_s: float) -> frames.Frame | None:
-        if self._lost:
-            raise SandboxLostError(self._message(self._lost))
-        try:
-            return self._channel.receive(timeout_s)
-        except ChannelClosed as error:
-            raise self._lose(str(error)) from None
-
-    def _wait(self, wanted: bytes, deadline: float) -> dict[str, Any]:
-        frame = self._receive(deadline_left(deadline))
-        if frame is None:
-            raise self._lose("the runner gave no answer in time")
-        if frame[0] == wanted:
-            return self._json(frame[1])
-        return self._result(*frame)
-
-    def _chunk(self, deadline: float) -> bytes:
-        frame = self._receive(deadline_left(deadline))
-        if frame is None:
-            raise self._lose("the runner gave no answer in time")
-        if frame[0] == frames.DATA and frame[1]:
-            return frame[1]
-        if frame[0] != frames.END:
-            self._result(*frame)
-            raise frames.FrameError("a result in the middle of an archive")
-        return b""
-
-    def _result(self, kind: bytes, payload: bytes) -> dict[str, Any]:
-        if kind == frames.RESULT:
-            return self._json(payload)
-        if kind == frames.FAILURE:
-            raise SandboxError(str(self._json(payload).get("error", "the runner failed"))[:500])
-        raise self._lose(f"the runner sent {kind!r} out of turn")
-
-    def _json(self, payload: bytes) -> dict[str, Any]:
-        try:
-            return frames.unpack_json(payload)
-        except frames.FrameError as error:
-            raise self._lose(f"the runner sent nonsense: {error}") from None
-
-    def _kill(self) -> None:
-        """End the sandbox by force; also called by the channel's timer on a blocked write."""
-        self._kill_reason = self._on_lost() or self._kill_reason
-
-    def _lose(self, why: str) -> SandboxLostError:
-        if not self._lost:
-            self._kill()
-            reason = self._kill_reason
-            # What the runner did wrong says more than how it ended; a broken stream says less.
-            self._lost = f"{why} ({reason})" if reason and why.startswith("the runner") else reason or why
-            self._channel.close()
-        return SandboxLostError(self._message(self._lost))
-
-    def _message(self, why: str) -> str:
-        return f"the {self._sandbox or 'sandbox'} sandbox was lost: {why}; start it again"
 
 
 def _entries(files: Mapping[str, bytes | None]) -> Iterator[bytes]:
