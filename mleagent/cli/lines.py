@@ -38,7 +38,7 @@ def step(event: StepEnd) -> str:
     if event.reward:
         text += f" · reward {event.reward.total:.2f}"
     plan = record.action.plan or record.action.kind
-    return f"{text} · {plan[:100]}"
+    return f"{text} · {plan if len(plan) <= 100 else plan[:99] + '…'}"
 
 
 def end(event: SessionEnd) -> list[str]:
@@ -63,7 +63,8 @@ def end(event: SessionEnd) -> list[str]:
     if event.refit:
         out.append(f"refit on all labelled rows: {event.refit}")
     if event.submission:
-        out.append(f"submission: {event.submission}")
+        what = "submission" if event.submission.endswith(".csv") else "solution"
+        out.append(f"{what}: {event.submission}")
         out.append(f"nothing in your folder was changed; to copy it there: mleagent apply {event.session}")
     if event.status in ("failed", "interrupted"):
         out.append(f"go on with: mleagent solve -r {event.session}")

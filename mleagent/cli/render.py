@@ -146,7 +146,7 @@ class Renderer:
     def _on_session_end(self, event: events.SessionEnd) -> None:
         self.say("")
         for number, line in enumerate(lines.end(event)):
-            self.say(line, "bold" if number == 0 or line.startswith("submission") else "")
+            self.say(line, "bold" if number == 0 or line.startswith(("submission", "solution")) else "")
 
 
 def reward_line(reward: Reward) -> str:

@@ -53,7 +53,8 @@ def prepare(
         return _cached(place, found.folder, options)
     say(f"reading {found.folder}")
     understood = understand(folder, options, home)
-    say("holding out labels")
+    if understood.sources is not None:
+        say("holding out labels")
     place.parent.mkdir(parents=True, exist_ok=True)
     _sweep(place.parent)
     work = place.parent / f".tmp-{os.getpid()}-{new_id()}"

@@ -7,6 +7,7 @@ import os
 
 import pytest
 from agent_kit import SUBMIT, digest, make_task, program, run, write
+from terminal_kit import Terminal
 
 from mleagent.cli.app import main
 
@@ -70,6 +71,17 @@ def test_without_a_terminal_it_asks_for_yes(folder, solved, capsys):
     before = digest(folder)
     assert main(["apply"]) == 2
     assert "say --yes" in capsys.readouterr().err and digest(folder) == before
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", 1), ("y", 0)])
+def test_at_a_terminal_it_shows_in_colour_and_asks(folder, solved, answer, code):
+    before = digest(folder)
+    terminal = Terminal("apply", solved[0].id)
+    terminal.until("\x1b[32m+x = 1")
+    terminal.until(f"Write 4 files into {folder}?")
+    terminal.say(answer)
+    terminal.until("nothing was changed" if code else f"wrote {folder / 'submission.csv'}")
+    assert terminal.code() == code and (digest(folder) == before) == bool(code)
 
 
 def test_what_the_user_wrote_meanwhile_is_not_overwritten_unasked(home, folder, solved, capsys):

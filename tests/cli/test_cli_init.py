@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import select
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 from agent_kit import digest, make_task
+from terminal_kit import Terminal
 
 from mleagent.cli.app import main
 from mleagent.task.options import load
@@ -79,40 +74,6 @@ def test_a_project_without_tables(home, tmp_path, capsys):
     assert understand(project, options).task.metric.direction == "minimize"
 
 
-class Terminal:
-    """The command in a pseudo-terminal; `until` reads up to words, `say` types a line."""
-
-    def __init__(self, *args: str) -> None:
-        self._mine, theirs = pty.openpty()
-        command = [sys.executable, "-m", "mleagent.cli.app", *args]
-        self.process = subprocess.Popen(
-            command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-        )
-        os.close(theirs)
-        self._read = 0
-        self.text = ""
-
-    def until(self, words: str, within_s: float = 30.0) -> None:
-        end = time.monotonic() + within_s
-        while words not in self.text[self._read :]:
-            assert time.monotonic() < end, f"no {words!r} in {self.text!r}"
-            if select.select([self._mine], [], [], 0.2)[0]:
-                try:
-                    self.text += os.read(self._mine, 4096).decode()
-                except OSError:
-                    break
-        assert words in self.text[self._read :], self.text
-        self._read = self.text.index(words, self._read) + len(words)
-
-    def say(self, line: str = "") -> None:
-        os.write(self._mine, f"{line}\n".encode())
-
-    def code(self) -> int:
-        code = self.process.wait(30)
-        os.close(self._mine)
-        return code
-
-
 def test_asked_at_a_terminal(folder):
     terminal = Terminal("init", str(folder))
     terminal.until("target column")
@@ -154,5 +115,5 @@ def test_a_target_that_can_not_be_inferred_is_asked_for(home, tmp_path):
 def test_ctrl_c_while_asking_writes_nothing(folder: Path):
     terminal = Terminal("init", str(folder))
     terminal.until("target column")
-    os.killpg(terminal.process.pid, 2)
+    terminal.interrupt()
     assert terminal.code() == 130 and not (folder / "mleagent.toml").exists()
