@@ -40,7 +40,7 @@ class Terminal:
         os.write(self._mine, f"{line}\n".encode())
 
     def interrupt(self) -> None:
-        """Ctrl-C, again until it is heard: one between a question and the wait for its answer can be missed."""
+        """Ctrl-C until it is heard: right between a question and the wait for its answer it is missed."""
         for _ in range(30):
             os.killpg(self.process.pid, signal.SIGINT)
             try:

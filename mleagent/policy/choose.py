@@ -19,6 +19,8 @@ from ..protocols import Policy
 Notice = Callable[[str], None]
 
 NAMES = ("auto", "playbook")
+PROBE_S = 10.0
+"""Most silence of an endpoint that is asked for its models, in seconds."""
 
 
 def choose(setting: str, settings: Settings, seed: int = 0, notice: Notice | None = None) -> Policy:
@@ -54,7 +56,10 @@ def choose(setting: str, settings: Settings, seed: int = 0, notice: Notice | Non
 def _endpoint(address: str, settings: Settings, say: Notice) -> Policy:
     from .openai_api import OpenAIPolicy
 
-    policy = OpenAIPolicy(address, settings.endpoint_model, timeout_s=settings.request_timeout_s)
+    limit = settings.request_timeout_s
+    policy = OpenAIPolicy(
+        address, settings.endpoint_model, timeout_s=limit, probe_timeout_s=min(limit, PROBE_S)
+    )
     policy.probe()
     if not policy.endpoint.local:
         say(

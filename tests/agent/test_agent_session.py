@@ -177,7 +177,7 @@ def test_a_time_out_scores_what_was_left(home, folder):
     slow = program(0.0, extra="import time; print('waiting', flush=True); time.sleep(60)")
     with session(folder, [write(slow), SUBMIT]) as (solver, _, _):
         solver.parts.exec_limit_s = 3.0
-        solver.run(finish)
+        solver.step()
     facts = solver.steps[0].facts
     assert (facts.status, facts.submission) == ("timeout", "valid") and facts.score is not None
     assert "time limit" in solver.steps[0].observation
