@@ -73,7 +73,8 @@ def _numeric(template: str, module: str, name: str) -> Contribution:
         draft.needs.add("impute")
         text = template
         for key, value in params.items():
-            text = text.replace(f"<{key}>", literal(value))
+            bounded = min(int(value), max(2, draft.brief.rows // 5))
+            text = text.replace(f"<{key}>", literal(bounded))
         draft.numeric_extra.append(text)
 
     return add

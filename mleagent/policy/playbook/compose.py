@@ -15,7 +15,7 @@ from ...records import Task
 from .brief import Brief, brief_of
 from .idea import Choice, Draft, Idea
 from .library import get
-from .recipe import Recipe, header, kind_of, tidy
+from .recipe import CUTS, Recipe, header, kind_of, tidy
 from .render import render
 
 FALLBACK = "hist-gradient-boosting"
@@ -45,7 +45,8 @@ def compose(
     """A program of these ideas; parameters of plain ideas are drawn from `rng`.
 
     Of kinds that go in only once the last idea counts; without a model gradient
-    boosting is taken. `seconds` is what one run may take: validation gets
+    boosting is taken; cuts between ordered classes are left out beside a model
+    that can't regress. `seconds` is what one run may take: validation gets
     cheaper, then rows fewer, to stay under half of it. Never raises for odd tasks.
     """
     drawn = [idea.draw(rng) if isinstance(idea, Idea) else idea for idea in ideas]
@@ -60,7 +61,7 @@ def compose(
 def lay(brief: Brief, recipe: Recipe, seconds: float) -> Draft:
     """Every choice's contribution in one draft, and the validation that time allows."""
     draft = Draft(brief=brief, seconds=seconds, regress=brief.mode == "regress")
-    if any(choice.name in {"ordinal-cuts", "searched-cuts"} for choice in recipe):
+    if any(choice.name in CUTS for choice in recipe):
         draft.regress = not brief.multi  # models must know it before they are laid
     for choice in recipe:
         idea = get(choice.name)

@@ -129,6 +129,11 @@ class Draft:
         self.native_multi = self.native_multi and multi
         self.heavy += cost
 
+    def after(self, step: str) -> None:
+        """Put a pipeline step before the model added last, for that model alone."""
+        self.use("sklearn.pipeline", "make_pipeline")
+        self.models[-1] = f"make_pipeline({step}, {self.models[-1]})"
+
 
 class Raw(str):
     """An argument that is code, not a string."""

@@ -11,6 +11,8 @@ from .idea import Contribution, Draft, Idea, Params, Raw
 from .models_trees import absolute, at_most, suffix, weights
 
 LINEAR = "impute scale onehot"
+CLASSIFIERS = frozenset({"naive-bayes", "linear-discriminant", "quadratic-discriminant"})
+"""Models that know classes only: they can't join regression on class numbers."""
 
 
 def _classify(brief: Brief) -> bool:
@@ -117,8 +119,8 @@ def _nystroem(draft: Draft, params: Params) -> None:
     draft.use("sklearn.kernel_approximation", "Nystroem")
     gamma = f"{params['gamma_scale']} / {draft.brief.width}"
     parts = min(int(params["n_components"]), max(10, draft.brief.rows // 3))
-    draft.reduce.append(f"Nystroem(gamma={gamma}, n_components={parts}, random_state=0)")
     _final_linear(draft, 1.0)
+    draft.after(f"Nystroem(gamma={gamma}, n_components={parts}, random_state=0)")
 
 
 def _splines(draft: Draft, params: Params) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .brief import Brief
-from .idea import Draft, Idea, Params, Raw, Value
+from .idea import Draft, Idea, Params, Raw, Value, call
 
 
 def suffix(draft: Draft) -> str:
@@ -108,10 +108,7 @@ def _bagging(draft: Draft, params: Params) -> None:
 
 def _leaf_embedding(draft: Draft, params: Params) -> None:
     draft.use("sklearn.ensemble", "RandomTreesEmbedding")
-    draft.reduce.append(
-        f"RandomTreesEmbedding(n_estimators={params['n_estimators']}, max_depth={params['max_depth']}, "
-        "random_state=0)"
-    )
+    leaves = call("RandomTreesEmbedding", **params, random_state=0)
     if draft.regress:
         draft.model("sklearn.linear_model", "Ridge", needs="impute", multi=True, cost=1.0)
     else:
@@ -119,6 +116,7 @@ def _leaf_embedding(draft: Draft, params: Params) -> None:
             "sklearn.linear_model", "LogisticRegression", needs="impute", cost=1.5, C=0.1, max_iter=500,
             **weights(draft),
         )  # fmt: skip
+    draft.after(leaves)
 
 
 def _lightgbm(draft: Draft, params: Params) -> None:

@@ -13,9 +13,12 @@ from collections.abc import Iterable
 
 from .idea import KINDS, SINGLE, Choice, Kind, Value
 from .library import get
+from .models_other import CLASSIFIERS
 
 Recipe = tuple[Choice, ...]
 MARK = "# ideas: "
+CUTS = frozenset({"ordinal-cuts", "searched-cuts"})
+"""Ideas that regress on class numbers."""
 _CHOICE = re.compile(r"([a-z0-9]+(?:-[a-z0-9]+)*)(\([^)]*\))?")
 
 
@@ -26,11 +29,16 @@ def kind_of(choice: Choice) -> Kind | None:
 
 
 def tidy(choices: Iterable[Choice]) -> Recipe:
-    """Known ideas in laying order, each once, one a kind where only one can be; the last wins."""
+    """Known ideas in laying order, each once, one a kind where only one can be; the last wins.
+
+    Cuts between ordered classes are left out beside a model that can't regress.
+    """
     kept: dict[str, Choice] = {}
-    for choice in choices:
+    given = list(choices)
+    only_classes = any(choice.name in CLASSIFIERS for choice in given)
+    for choice in given:
         kind = kind_of(choice)
-        if kind is None:
+        if kind is None or (only_classes and choice.name in CUTS):
             continue
         key = kind if kind in SINGLE else choice.name
         kept.pop(key, None)
