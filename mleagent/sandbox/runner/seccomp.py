@@ -40,12 +40,16 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
 _SOCKET, _CLONE, _CLONE3 = (41, 198), (56, 220), (435, 435)
 _FAMILIES = (1, 2, 10, 16)
 """unix, IPv4, IPv6, netlink (getifaddrs); vsock and AF_ALG reach past the namespaces."""
+_OWN_ONLY = ((302, 261), (144, 119), (142, 118), (314, 274))
+"""prlimit64, sched_setscheduler, sched_setparam, sched_setattr: on others of the same user they would reach
+the runner, which Landlock does not scope."""
+_SETPRIORITY, _PRIO_USER = (141, 140), 2
 _NEW_NAMESPACES = 0x7E020000
 """Every CLONE_NEW* flag that clone takes."""
 
 _LOAD, _JUMP_EQUAL, _JUMP_GE, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
-_NR, _ARCH_AT, _ARG0 = 0, 4, 16
+_NR, _ARCH_AT, _ARG0, _ARG1 = 0, 4, 16, 24
 
 
 def _instruction(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
@@ -69,6 +73,23 @@ def program(machine: str) -> bytes:
         number = numbers[column]
         if number is not None:
             code += [_instruction(_JUMP_EQUAL, number, no=1), deny]
+    for numbers in _OWN_ONLY:
+        code += [
+            _instruction(_JUMP_EQUAL, numbers[column], no=4),
+            _instruction(_LOAD, _ARG0),
+            _instruction(_JUMP_EQUAL, 0, no=1),
+            allow,
+            deny,
+        ]
+    code += [
+        _instruction(_JUMP_EQUAL, _SETPRIORITY[column], no=6),
+        _instruction(_LOAD, _ARG0),
+        _instruction(_JUMP_EQUAL, _PRIO_USER, yes=3),
+        _instruction(_LOAD, _ARG1),
+        _instruction(_JUMP_EQUAL, 0, no=1),
+        allow,
+        deny,
+    ]
     # clone3 hides its flags behind a pointer: without it, libraries fall back to clone.
     code += [
         _instruction(_JUMP_EQUAL, _CLONE3[column], no=1),
