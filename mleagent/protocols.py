@@ -83,6 +83,11 @@ class SandboxSpec(Record):
     """The interpreter for sandboxes that use this machine's; empty: the one running mleagent."""
     mounts: tuple[Path, ...] = ()
     """Extra host paths, mounted read-only at the same path."""
+    packages: tuple[Path, ...] = ()
+    """Folders of Python packages made outside, read-only at `/opt/mleagent/packages/N` and on PYTHONPATH;
+    what is added to one later is seen inside at once."""
+    env: tuple[tuple[str, str], ...] = ()
+    """Environment variables of every command, beside the usual ones."""
 
 
 @runtime_checkable
@@ -149,6 +154,13 @@ class Sandbox(Protocol):
 
     def packages(self) -> tuple[str, ...]:
         """Names of the distributions Python can import inside, with versions: `name==1.2`."""
+        ...
+
+    def reset(self) -> None:
+        """As good as new, and checked: empty work folder, nothing running, nothing changed, still answering.
+
+        A sandbox of which that can't be proved is ended, and SandboxLostError raised.
+        """
         ...
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -19,6 +20,13 @@ from .client import Hello, RunnerClient, Setup
 RUNNER_DIR = Path(__file__).with_name("runner")
 """The runner's code; made readable inside at `RUNNER_INSIDE`."""
 RUNNER_INSIDE = "/opt/mleagent/runner"
+PACKAGES_INSIDE = "/opt/mleagent/packages"
+"""Below it the spec's package folders lie, numbered."""
+
+
+def package_binds(spec: SandboxSpec) -> list[tuple[Path, str]]:
+    """(folder on this machine, its place inside) of the spec's package folders."""
+    return [(folder, f"{PACKAGES_INSIDE}/{number}") for number, folder in enumerate(spec.packages)]
 
 
 class RunnerSandbox(ABC):
@@ -51,6 +59,15 @@ class RunnerSandbox(ABC):
         """What this kind does not isolate on this machine."""
         return ()
 
+    def _package_paths(self) -> list[str]:
+        """Where the spec's package folders are seen inside."""
+        return [place for _, place in package_binds(self.spec)]
+
+    def _extra_env(self) -> dict[str, str]:
+        """The spec's own variables, and PYTHONPATH for its package folders."""
+        paths = self._package_paths()
+        return {**dict(self.spec.env), **({"PYTHONPATH": ":".join(paths)} if paths else {})}
+
     @property
     def name(self) -> str:
         """The kind: `docker`, `podman`, `bubblewrap`, `namespaces` or `none`."""
@@ -66,6 +83,7 @@ class RunnerSandbox(ABC):
         self.close()
         try:
             client, setup = self._launch()
+            setup = replace(setup, env={**setup.env, **self._extra_env()})
         except BaseException:
             self._end()
             raise
@@ -133,6 +151,10 @@ class RunnerSandbox(ABC):
     def packages(self) -> tuple[str, ...]:
         """Distributions of the Python inside, `name==1.2`."""
         return self._runner().packages()
+
+    def reset(self) -> None:
+        """Make it as good as new; ended, and SandboxLostError raised, when that can't be proved."""
+        self._runner().reset()
 
     def close(self) -> None:
         """End everything inside and remove it; twice is harmless."""

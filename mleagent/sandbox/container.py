@@ -18,7 +18,7 @@ from typing import Any
 from ..config import data_home
 from ..errors import InputError
 from ..protocols import SandboxSpec
-from .base import RUNNER_DIR, RUNNER_INSIDE
+from .base import RUNNER_DIR, RUNNER_INSIDE, package_binds
 
 WORK = "/kaggle/working"
 SCRATCH_MB = 1024
@@ -143,6 +143,7 @@ def _mounts(spec: SandboxSpec) -> list[Any]:
 
     binds = [(runner_copy(), RUNNER_INSIDE), (spec.public, f"/kaggle/input/{spec.task_name}")]
     binds += [(path, str(path)) for path in spec.mounts]
+    binds += package_binds(spec)
     return [Mount(target, str(source.absolute()), type="bind", read_only=True) for source, target in binds]
 
 

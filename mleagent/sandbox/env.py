@@ -70,6 +70,7 @@ def clean_env(limits: Limits, bins: Sequence[str] = (), home: str = "/tmp") -> d
         "JOBLIB_TEMP_FOLDER": home,
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
         **dict.fromkeys(_THREADS, threads),
     }

@@ -21,7 +21,7 @@ from ..config import data_home
 from ..errors import UnavailableError
 from ..protocols import SandboxSpec
 from . import cgroup
-from .base import RUNNER_DIR, RUNNER_INSIDE, RunnerSandbox
+from .base import RUNNER_DIR, RUNNER_INSIDE, RunnerSandbox, package_binds
 from .client import RunnerClient, Setup
 from .env import SYSTEM, Interpreter, clean_env, interpreter
 from .process import RunnerProcess, own_folder
@@ -138,6 +138,7 @@ def root_plan(spec: SandboxSpec, python: Interpreter) -> dict[str, Any]:
     binds += [(str(path.resolve()), str(path.absolute())) for path in (*spec.mounts, *own)]
     _keep_private([Path(source) for source, _ in binds])
     binds.append((str(RUNNER_DIR), RUNNER_INSIDE))
+    binds += [(str(folder.resolve()), place) for folder, place in package_binds(spec)]
     binds.append((str(spec.public.resolve()), f"/kaggle/input/{spec.task_name}"))
     links += [("/var/tmp", "/tmp")]
     links += [(f"{BIN_INSIDE}/{name}", str(python.executable)) for name in ("python", "python3")]

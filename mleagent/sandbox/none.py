@@ -48,6 +48,9 @@ class NoneSandbox(RunnerSandbox):
         )
         return client, setup
 
+    def _package_paths(self) -> list[str]:
+        return [str(folder) for folder in self.spec.packages]
+
     def _end(self) -> str:
         return self._process.end() if self._process is not None else ""
 
