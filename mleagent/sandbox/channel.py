@@ -117,6 +117,8 @@ class Channel:
         with contextlib.suppress(queue.Empty):
             while True:
                 self._frames.get_nowait()
+        with contextlib.suppress(queue.Full):
+            self._frames.put_nowait("closed")  # for a thread that still waits for a frame
 
 
 def deadline_left(deadline: float) -> float:

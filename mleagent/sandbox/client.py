@@ -156,6 +156,21 @@ class RunnerClient(Wire):
         """What the last `pull` left behind, `path: why`."""
         return self._skipped
 
+    def reset(self, timeout_s: float = 30.0) -> None:
+        """Empty everything a program could have written, end every process, check that it is so.
+
+        Raises SandboxLostError, the sandbox ended, when anything is left or a command no longer runs.
+        """
+        left = self._ask({"op": "reset"}, clock.monotonic() + timeout_s).get("left")
+        if left != []:
+            shown = left[0] if isinstance(left, list) and isinstance(left[0], str) else "no clear answer"
+            raise self._lose(f"the reset failed: {shown[:200]}")
+        self._removed = self._skipped = ()
+        word = clock.new_id()
+        result = self.run(f"echo {word}", Limits(wall_s=10.0, output_bytes=4096))
+        if result.status != "ok" or result.output != f"{word}\n":
+            raise self._lose(f"the reset failed: a command no longer runs ({result.detail or result.status})")
+
     # --- running ---
 
     def run(

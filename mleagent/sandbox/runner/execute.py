@@ -126,6 +126,12 @@ class Executor:
         """End whatever runs."""
         self._tree.end()
 
+    def clear(self) -> list[str]:
+        """End whatever runs; what would not end, a line each."""
+        _, clean = self._tree.end()
+        left = self._tree.pids()
+        return [] if clean and not left else [f"{len(left)} processes can't be ended"]
+
     def _watch(self, child: Child, relay: Relay, began: float, wall_s: float, facts: dict[str, Any]) -> None:
         """Relay output until the command ends, is too much, too long, or unwanted."""
         poll = select.poll()

@@ -37,6 +37,7 @@ class Workspace:
         self._links = _input_links(self._input) if self._input else {}
         self.skipped: list[str] = []
         self.relink()
+        self._mode = stat.S_IMODE(os.stat(self._work).st_mode)
 
     # --- inputs under relative names ---
 
@@ -184,6 +185,24 @@ class Workspace:
 
     # --- between runs ---
 
+    def wipe(self) -> list[str]:
+        """Make the work and scratch folders what they were at first; what did not go, a line each."""
+        for item in _listed(self._work):
+            if item.is_dir(follow_symlinks=False):
+                _delete_folder(item.path)
+            else:
+                with contextlib.suppress(OSError):
+                    os.unlink(item.path)
+        with contextlib.suppress(OSError):
+            os.chmod(self._work, self._mode)
+        self.clean_scratch()
+        self._known, self.skipped = {}, []
+        self.relink()
+        left = sorted(set(os.listdir(self._work)) - self._links.keys())
+        left += [item.path for path in self._scratch for item in _listed(path)]
+        wrong = [name for name, to in self._links.items() if not _links_to(f"{self._work}/{name}", to)]
+        return [f"{name!r} is left" for name in left[:20]] + [f"{name!r} is no link" for name in wrong[:20]]
+
     def clean_scratch(self) -> None:
         """Empty /tmp and the like, so that a run depends on the work folder only."""
         for path in self._scratch:
@@ -203,6 +222,13 @@ def _input_links(folder: str) -> dict[str, str]:
         kept = (name for name in names if name.endswith(_TABLES) or os.path.isdir(f"{folder}/{name}"))
         names = list(itertools.islice(kept, _MANY))
     return {"input": folder, **{name: f"{folder}/{name}" for name in names}}
+
+
+def _links_to(path: str, target: str) -> bool:
+    try:
+        return os.readlink(path) == target
+    except OSError:
+        return False
 
 
 def _mark(there: os.stat_result) -> _Mark:
@@ -245,19 +271,22 @@ def _clear(folder: int, name: str, where: str) -> None:
 
 
 def _delete_folder(path: str) -> None:
-    try:
+    with contextlib.suppress(RecursionError):  # folders nested by the thousand
         shutil.rmtree(path, onerror=_force)
-    except RecursionError:  # folders nested by the thousand
+    if os.path.lexists(path):
         for command in (["/bin/chmod", "-R", "u+rwX", path], ["/bin/rm", "-rf", path]):
             os.waitpid(os.posix_spawn(command[0], command, {}), 0)
 
 
 def _force(function: Any, path: str, _error: Any) -> None:
-    """For rmtree: make the folder around writable and try once more."""
+    """For rmtree: make the folder (or the one around) usable and try once more."""
     with contextlib.suppress(OSError):
         os.chmod(os.path.dirname(path), 0o755)
         os.chmod(path, 0o755, follow_symlinks=os.chmod not in os.supports_follow_symlinks)
-        function(path)
+        if function in (os.unlink, os.rmdir):
+            function(path)
+        elif os.access(path, os.R_OK | os.X_OK):  # it could not be looked into, and now can
+            shutil.rmtree(path, onerror=_force)
 
 
 def _listed(path: str) -> list[os.DirEntry[str]]:

@@ -17,6 +17,7 @@ from . import frames
 from .confine import Confinement
 from .execute import Executor
 from .files import Workspace
+from .reset import Condition
 
 
 class HungUp(Exception):
@@ -94,6 +95,7 @@ class Runner:
         self.gaps = confinement.protect()
         self._executor = Executor(setup, confinement, wire.send, wire.incoming, wire.stop_asked)
         self._files.clean_scratch()
+        self._condition = Condition([setup["work"], *setup["scratch"]] if setup["confine"] else [])
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what is asked. Raises OSError and ValueError for what can't be done."""
@@ -101,6 +103,7 @@ class Runner:
             "put": self._put,
             "run": self._run,
             "pull": self._pull,
+            "reset": self._reset,
         }
         operation = operations.get(str(request.get("op")))
         if operation is None:
@@ -132,6 +135,11 @@ class Runner:
         skipped = self._files.skipped
         shown = [line[:400] for line in skipped[:200]]
         return {"skipped": shown + ([f"... and {len(skipped) - 200} more"] if len(skipped) > 200 else [])}
+
+    def _reset(self, _request: dict[str, Any]) -> dict[str, Any]:
+        """Back to how it was at the start; `left` names what could not be brought back."""
+        left = [*self._executor.clear(), *self._files.wipe(), *self._condition.changes()]
+        return {"left": [line[:200] for line in left[:20]]}
 
 
 def _listed(path: str) -> list[str]:
