@@ -86,6 +86,10 @@ class SandboxSpec(Record):
     packages: tuple[Path, ...] = ()
     """Folders of Python packages made outside, read-only at `/opt/mleagent/packages/N` and on PYTHONPATH;
     what is added to one later is seen inside at once."""
+    preload: tuple[str, ...] = ()
+    """Modules to import once beside the usual ones (`torch`, `lightgbm`), where the task uses them."""
+    warm: bool = True
+    """Run Python scripts as forks of a warm interpreter; False: each in a fresh one."""
     env: tuple[tuple[str, str], ...] = ()
     """Environment variables of every command, beside the usual ones."""
 

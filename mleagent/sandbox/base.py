@@ -16,6 +16,7 @@ from ..errors import InputError, SandboxError, SandboxLostError
 from ..protocols import SandboxSpec
 from ..records import Execution, Limits
 from .client import Hello, RunnerClient, Setup
+from .preload import preloads
 
 RUNNER_DIR = Path(__file__).with_name("runner")
 """The runner's code; made readable inside at `RUNNER_INSIDE`."""
@@ -40,6 +41,8 @@ class RunnerSandbox(ABC):
         self.spec = spec
         self._client: RunnerClient | None = None
         self._gaps: tuple[str, ...] = ()
+        self.python = ""
+        """Version of the runner's Python, `3.11.7`; known once started."""
 
     @abstractmethod
     def _launch(self) -> tuple[RunnerClient, Setup]:
@@ -84,6 +87,7 @@ class RunnerSandbox(ABC):
         try:
             client, setup = self._launch()
             setup = replace(setup, env={**setup.env, **self._extra_env()})
+            setup = replace(setup, warm=self.spec.warm, preload=preloads(self.spec))
         except BaseException:
             self._end()
             raise
@@ -95,7 +99,7 @@ class RunnerSandbox(ABC):
             if not client.ready:
                 client.close()
                 self._end()
-        self._client, self._gaps = client, hello.gaps
+        self._client, self._gaps, self.python = client, hello.gaps, hello.python
         self._started()
 
     def _explain(self, why: str) -> str:

@@ -65,6 +65,10 @@ class Setup:
     """Set RLIMIT_NPROC: only where the user id inside is used by nobody else on the machine."""
     private_cpus: bool = True
     """Limit `cpus` by affinity; False where the container engine does it."""
+    warm: bool = True
+    """Keep a warm interpreter that forks for `python SCRIPT`; False: every command runs fresh."""
+    preload: tuple[str, ...] = ()
+    """Modules that the warm interpreter imports, in this order."""
 
 
 @dataclass(frozen=True)

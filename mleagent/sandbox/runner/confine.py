@@ -24,12 +24,13 @@ if LINUX:
 class Confinement:
     """Applied once to the runner (`protect`), then in every forked child (`enter`)."""
 
-    def __init__(self, setup: dict[str, Any]) -> None:
+    def __init__(self, setup: dict[str, Any], ruleset: int = -1) -> None:
+        """`ruleset` is a descriptor from another process that was protected already."""
         self._on = bool(setup["confine"]) and LINUX
         self._limit_processes = bool(setup["limit_processes"])
         self._private_cpus = bool(setup["private_cpus"])
         self._writable = [setup["work"], *(path for path in setup["scratch"] if os.path.isdir(path))]
-        self._ruleset = -1
+        self.ruleset = ruleset
 
     def protect(self) -> list[str]:
         """Confine the runner itself; what could not be had, a line each."""
@@ -45,7 +46,7 @@ class Confinement:
             what = f"only version {version}" if version else "none"
             gaps.append(f"Landlock: {what} here; a program may signal processes of its own sandbox")
         if version:
-            self._ruleset = landlock.build(self._writable)
+            self.ruleset = landlock.build(self._writable)
         try:
             seccomp.install()
         except (OSError, KeyError) as error:
@@ -64,8 +65,8 @@ class Confinement:
             linux.prctl(linux.PR_SET_DUMPABLE, 1)
             with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
                 file.write("1000")
-        if self._ruleset >= 0:
-            landlock.enter(self._ruleset)
+        if self.ruleset >= 0:
+            landlock.enter(self.ruleset)
 
 
 def _limit_cpus(cpus: float) -> None:

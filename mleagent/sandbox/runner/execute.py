@@ -20,6 +20,7 @@ from .confine import Confinement
 from .meter import Meter
 from .spawn import Child, spawn
 from .tree import Tree
+from .warm import Warm
 
 _PREVIEW_S, _PREVIEW_BYTES = 0.5, 2000
 _DRAIN_S = 1.0
@@ -87,6 +88,7 @@ class Executor:
         self._control, self._asked_to_stop = control, asked_to_stop
         self._tree = Tree(bool(setup["kill_all"]))
         self._meter = Meter(setup, self._tree)
+        self._warm = Warm(setup, confinement, self._tree)
 
     def run(self, request: dict[str, Any]) -> dict[str, Any]:
         """The facts of one run (see `verdict.RawRun` on the host's side)."""
@@ -94,7 +96,9 @@ class Executor:
         relay = Relay(self._send, int(request["output_bytes"]))
         began = time.monotonic()
         try:
-            child = spawn(str(request["command"]), self._setup, request, self._confinement)
+            child = self._warm.start(request, self._control) or spawn(
+                str(request["command"]), self._setup, request, self._confinement
+            )
         except OSError as error:
             relay.take(0.0, f"the command could not be started: {error}\n".encode())
             return {"exit_code": None, "duration_s": 0.0, "dropped": 0}
@@ -106,12 +110,13 @@ class Executor:
             self._meter.watch_disk()
             ended, clean = self._tree.end()
             self._drain(child, relay, began)
+            if facts["exit_code"] is None:
+                facts["exit_code"] = child.collect(ended, last=True)
         finally:
             child.close()
         relay.finish()
         self._meter.finish()
-        if facts["exit_code"] is None:
-            facts["exit_code"] = ended.get(child.pid)
+        self._warm.tend()
         return {
             **facts,
             "unclean": not clean,
@@ -123,7 +128,8 @@ class Executor:
         }
 
     def close(self) -> None:
-        """End whatever runs."""
+        """End whatever runs, and what runs it."""
+        self._warm.close()
         self._tree.end()
 
     def clear(self) -> list[str]:
@@ -160,7 +166,7 @@ class Executor:
                 facts["stopped"] = True
                 return
             if child.ended in ready or child.ended < 0:
-                facts["exit_code"] = self._tree.reap().get(child.pid)
+                facts["exit_code"] = child.collect(self._tree.reap())
 
     def _copy(self, child: Child, relay: Relay, began: float) -> bool:
         """Pass on one chunk; False at the end of the output."""

@@ -1,8 +1,8 @@
 """How a command is started: the one place that knows.
 
 A command becomes a fresh shell in a session of its own, with one pipe as stdout
-and stderr and nothing else of the runner's. Another way to start one (a fork of
-a warm interpreter) needs to return the same `Child`.
+and stderr and nothing else of the runner's. The other way to start one, a fork of
+the warm interpreter, is in `warm.py` and gives a `Child` too.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ class Child:
     """Read end of its stdout and stderr, non-blocking."""
     ended: int
     """Becomes readable when the first process ends (a pidfd); -1 where there is no such thing."""
+
+    def collect(self, reaped: dict[int, int], last: bool = False) -> int | None:
+        """Its exit code, if it is among the `reaped`; `last`: everything has ended, so it must be."""
+        return reaped.get(self.pid)
 
     def close(self) -> None:
         """Let go of the descriptors."""

@@ -14,6 +14,7 @@ import sys
 import time
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_SPARE_S = 0.3
 _HAS_PROC = os.path.isdir("/proc/self")
 
 
@@ -23,6 +24,8 @@ class Tree:
     def __init__(self, kill_all: bool) -> None:
         self._kill_all = kill_all
         self._group = 0
+        self.spared = 0
+        """A process of the runner's own that is no part of a run: the warm interpreter; 0: none."""
         self.max_rss_mb = 0.0
         """Largest resident size of a single process reaped so far."""
         if sys.platform.startswith("linux"):
@@ -48,6 +51,9 @@ class Tree:
                 return ended, False
             if not pid:
                 return ended, True
+            if pid == self.spared:
+                self.spared = 0
+                continue
             unit = 1024 if sys.platform.startswith("linux") else 2**20
             self.max_rss_mb = max(self.max_rss_mb, usage.ru_maxrss / unit)
             code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
@@ -56,20 +62,25 @@ class Tree:
     def end(self, timeout_s: float = 5.0) -> tuple[dict[int, int], bool]:
         """Kill everything and reap it: (exit codes, whether nothing is left).
 
-        Orphans become children of this process, so no child left means nothing left.
+        Orphans become children of this process, so no child left means nothing left. The spared one
+        lives on, unless the others multiply faster than they can be killed one by one.
         """
         ended: dict[int, int] = {}
-        deadline = time.monotonic() + timeout_s
+        began = time.monotonic()
+        deadline = began + timeout_s
         while True:
+            if time.monotonic() - began > _SPARE_S:
+                self.spared = 0
             self._signal()
             fresh, left = self._reap()
             ended.update(fresh)
+            left = bool(self.pids()) if self.spared else left
             if not left or time.monotonic() > deadline:
                 return ended, not left
             time.sleep(0.0005)
 
     def _signal(self) -> None:
-        if self._kill_all:
+        if self._kill_all and not self.spared:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(-1, signal.SIGKILL)
             return
@@ -87,7 +98,7 @@ class Tree:
         me = os.getpid()
         everyone = [int(name) for name in os.listdir("/proc") if name.isdigit()]
         if self._kill_all:
-            return [pid for pid in everyone if pid not in (1, me)]
+            return [pid for pid in everyone if pid not in (1, me, self.spared)]
         parents = {pid: parent for pid in everyone if (parent := _parent(pid)) is not None and pid != me}
         found: set[int] = set()
         growing = True
@@ -95,7 +106,7 @@ class Tree:
             fresh = {pid for pid, parent in parents.items() if parent == me or parent in found} - found
             found |= fresh
             growing = bool(fresh)
-        return sorted(found)
+        return sorted(found - {self.spared})
 
 
 def _parent(pid: int) -> int | None:
@@ -106,26 +117,28 @@ def _parent(pid: int) -> int | None:
         return None
 
 
-def resident_mb(pids: list[int]) -> tuple[float, float]:
-    """(resident, private) memory of these processes in MiB; the first counts shared pages once a process."""
-    resident = private = 0
+def resident_mb(pids: list[int]) -> float:
+    """Resident memory of these processes in MiB; shared pages count once a process, so never too little."""
+    resident = 0
     for pid in pids:
-        with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/statm", "rb") as file:
-            fields = file.read().split()
-            resident += int(fields[1])
-            private += max(0, int(fields[1]) - int(fields[2]))
-    return resident * _PAGE / 2**20, private * _PAGE / 2**20
+        with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/statm", "rb") as file:
+            resident += int(file.read().split()[1])
+    return resident * _PAGE / 2**20
 
 
-def proportional_mb(pids: list[int]) -> float:
-    """Anonymous memory of these processes in MiB with shared pages (after a fork) counted once in all."""
-    total = 0.0
+def proportional_mb(pids: list[int]) -> tuple[float, float]:
+    """(anonymous, shared) memory of these processes in MiB, pages shared after a fork counted once in all.
+
+    The second number is what they map of memory file systems and of anonymous shared memory.
+    """
+    anonymous = shared = 0.0
     for pid in pids:
         try:
             with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
                 lines = dict(line.split()[:2] for line in file.read().splitlines()[1:])
-            total += int(lines.get(b"Pss_Anon:", lines.get(b"Pss:", 0))) / 1024
+            anonymous += int(lines.get(b"Pss_Anon:", lines.get(b"Pss:", 0))) / 1024
+            shared += int(lines.get(b"Pss_Shmem:", 0)) / 1024
         except (OSError, ValueError):
             # A process may hide this file by making itself undumpable; it can't hide its size.
-            total += resident_mb([pid])[1]
-    return total
+            anonymous += resident_mb([pid])
+    return anonymous, shared
