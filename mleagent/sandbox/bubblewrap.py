@@ -20,6 +20,7 @@ from .client import RunnerClient, Setup
 from .env import Interpreter, clean_env, interpreter
 from .namespaces import BIN_INSIDE, WORK, root_plan
 from .process import RunnerProcess
+from .runner.nsinit import MASKED
 
 _UID = 1000
 _SHELL = 'for fd in $1; do echo 0 > /dev/fd/$fd || exit 1; done; shift; "$@"; exit $?'
@@ -74,9 +75,9 @@ class BubblewrapSandbox(RunnerSandbox):
         return why
 
     def _own_gaps(self) -> tuple[str, ...]:
-        gaps = ["the kernel is shared with this machine", "files are limited in size, not in number"]
+        gaps = ["the kernel is shared with this machine", "the number of files is watched by sampling"]
         if self._process is not None and self._cgroup is None:
-            gaps.append("no memory cgroup: a supervisor sums memory 50 times a second and ends the run")
+            gaps.append(cgroup.NONE)
         if os.geteuid() == 0:
             gaps.append("started as root: programs keep root's user id, without its powers")
         if self.spec.gpus:
@@ -107,6 +108,9 @@ def _options(spec: SandboxSpec, python: Interpreter, files: dict[str, int]) -> l
     for path, fd in files.items():
         options += ["--ro-bind-data", str(fd), path]
     options += ["--proc", "/proc", "--dev", "/dev"]
+    for name in MASKED:
+        if os.path.exists(f"/proc/{name}"):
+            options += ["--ro-bind", "/dev/null", f"/proc/{name}"]
     for path, size_mb in plan["tmpfs"]:
         options += ["--perms", "0755", "--size", str(size_mb * 2**20), "--tmpfs", path]
     return [*options, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--"]

@@ -112,9 +112,7 @@ class NamespacesSandbox(RunnerSandbox):
     def _own_gaps(self) -> tuple[str, ...]:
         gaps = ["the kernel is shared with this machine"]
         if self._process is not None and self._cgroup is None:
-            gaps.append(
-                "no memory cgroup: a supervisor sums memory 50 times a second and ends what exceeds it"
-            )
+            gaps.append(cgroup.NONE)
         if self.spec.gpus:
             gaps.append("GPUs are not passed in; use docker for that")
         return tuple(gaps)

@@ -28,6 +28,7 @@ class Confinement:
         """`ruleset` is a descriptor from another process that was protected already."""
         self._on = bool(setup["confine"]) and LINUX
         self._limit_processes = bool(setup["limit_processes"])
+        self._supervised = bool(setup["supervise_memory"])
         self._private_cpus = bool(setup["private_cpus"])
         self._writable = [setup["work"], *(path for path in setup["scratch"] if os.path.isdir(path))]
         self.ruleset = ruleset
@@ -48,7 +49,7 @@ class Confinement:
         if version:
             self.ruleset = landlock.build(self._writable)
         try:
-            seccomp.install()
+            seccomp.install(self._supervised)
         except (OSError, KeyError) as error:
             gaps.append(f"no system call filter ({error})")
         return gaps

@@ -19,6 +19,11 @@ _EVENTS = (
 )
 
 
+def files_allowed(size_mb: int) -> int:
+    """How many files a memory file system of this size may hold."""
+    return min(1024 + size_mb * 64, 100_000)
+
+
 class Meter:
     """Samples one run. `begin`, then `sample` now and then, then read the results."""
 
@@ -55,15 +60,29 @@ class Meter:
         """Look once; True when the run must be ended for memory or processes."""
         self.watch_disk()
         pids = self._tree.pids()
-        resident, private = resident_mb(pids)
+        resident = resident_mb(pids)
         self._peak_mb = max(self._peak_mb, resident)
         self.crowded = self.crowded or (self._kill_all and len(pids) > int(self._limits["pids"]))
         self.oom = self.oom or self._oom_kills() > self._kills
         if not self.oom:
             # Also under a cgroup: a run's own limit may be lower than the sandbox's.
             limit, files = float(self._limits["memory_mb"]), self._files_mb()
-            self.oom = private + files > limit and proportional_mb(pids) + files > limit
-        return self.oom or self.crowded
+            if resident + files > limit:
+                anonymous, shared = proportional_mb(pids)
+                # What is mapped of our own file systems is in both: the larger of them counts.
+                self.oom = anonymous + max(shared, files) > limit
+        return self.oom or self.crowded or self._too_many_files()
+
+    def _too_many_files(self) -> bool:
+        """Names cost kernel memory; not every sandbox can have the file system bound their number."""
+        allowed = files_allowed(int(self._limits["disk_mb"]))
+        for path in self._watched:
+            with contextlib.suppress(OSError):
+                there = os.statvfs(path)
+                if there.f_files - there.f_ffree > allowed:
+                    self.disk_full = True
+                    return True
+        return False
 
     def watch_disk(self) -> None:
         """Note whether a writable file system is full right now."""

@@ -19,6 +19,7 @@ import sys
 from typing import Any
 
 from . import linux
+from .meter import files_allowed
 
 _NAMESPACES = (
     linux.CLONE_NEWNS
@@ -28,7 +29,7 @@ _NAMESPACES = (
     | linux.CLONE_NEWUTS
     | linux.CLONE_NEWCGROUP
 )
-_MASKED = ("kcore", "keys", "timer_list", "sched_debug", "kmsg", "kallsyms", "sysrq-trigger", "latency_stats")
+MASKED = ("kcore", "keys", "timer_list", "sched_debug", "kmsg", "kallsyms", "sysrq-trigger", "latency_stats")
 _READ_ONLY = ("sys", "bus", "fs", "irq")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
@@ -128,7 +129,7 @@ def _build_root(plan: dict[str, Any], uid: int) -> None:
     for path, size_mb in plan["tmpfs"]:
         os.makedirs(root + path, 0o755, exist_ok=True)
         # Names cost kernel memory too, so their number is bounded beside their size.
-        data = f"{own}mode=0755,size={size_mb}m,nr_inodes={min(1024 + size_mb * 64, 100_000)}"
+        data = f"{own}mode=0755,size={size_mb}m,nr_inodes={files_allowed(size_mb)}"
         linux.mount("tmpfs", root + path, "tmpfs", _HARDENED, data)
     _devices(root)
     _proc(root)
@@ -166,7 +167,7 @@ def _proc(root: str) -> None:
         if os.path.isdir(path):
             linux.mount(path, path, flags=linux.MS_BIND | linux.MS_REC)
             linux.set_mount_flags(path, linux.MS_RDONLY)
-    for name in _MASKED:
+    for name in MASKED:
         path = f"{root}/proc/{name}"
         if os.path.exists(path):
             linux.mount("/dev/null", path, flags=linux.MS_BIND)

@@ -37,6 +37,8 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     # System V objects outlive their makers, so a run could leave something behind in them.
     "shmget": (29, 194), "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180),
 }  # fmt: skip
+_UNSEEN = ((319, 279), (447, 447))
+"""memfd_create, memfd_secret: memory that no sum over processes or file systems shows."""
 _SOCKET, _CLONE, _CLONE3 = (41, 198), (56, 220), (435, 435)
 _FAMILIES = (1, 2, 10, 16)
 """unix, IPv4, IPv6, netlink (getifaddrs); vsock and AF_ALG reach past the namespaces."""
@@ -56,8 +58,11 @@ def _instruction(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
     return struct.pack("=HBBI", code, yes, no, value)
 
 
-def program(machine: str) -> bytes:
-    """The filter for one architecture. Raises KeyError for one that is not known."""
+def program(machine: str, supervised: bool = False) -> bytes:
+    """The filter for one architecture; `supervised`: memory is summed by us, so all of it must be seen.
+
+    Raises KeyError for an architecture that is not known.
+    """
     column = {"x86_64": 0, "aarch64": 1}[machine]
     deny = _instruction(_RETURN, _ERRNO | errno.EPERM)
     allow = _instruction(_RETURN, _ALLOW)
@@ -69,7 +74,7 @@ def program(machine: str) -> bytes:
     ]
     if machine == "x86_64":
         code += [_instruction(_JUMP_GE, 0x40000000, no=1), deny]  # the x32 calls
-    for numbers in _DENIED.values():
+    for numbers in (*_DENIED.values(), *(_UNSEEN if supervised else ())):
         number = numbers[column]
         if number is not None:
             code += [_instruction(_JUMP_EQUAL, number, no=1), deny]
@@ -112,8 +117,8 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def install() -> None:
-    """Filter this process and its children (needs no_new_privs). Raises OSError, KeyError."""
-    code = program(os.uname().machine)
+def install(supervised: bool) -> None:
+    """Filter this process and its children (needs no_new_privs); see `program`. Raises OSError, KeyError."""
+    code = program(os.uname().machine, supervised)
     handle = _Program(len(code) // 8, code)
     checked("seccomp", libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(2), ctypes.byref(handle), 0, 0))
