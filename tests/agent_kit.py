@@ -24,6 +24,7 @@ from mleagent.config import load_settings
 from mleagent.policy.scripted import ScriptedPolicy
 
 SANDBOX = "namespaces" if sys.platform.startswith("linux") else "none"
+WISHES = ("start", "eval_command", "control", "confirm_install", "mounts")
 SUBMIT = "Plan: hand in\n<submit/>"
 
 
@@ -65,8 +66,8 @@ def write(body: str, path: str = "solution.py", plan: str = "threshold", attribu
 def session(folder: Path, replies: Iterable[str], *, policy: ScriptedPolicy | None = None, **more: Any):
     """A started session whose policy says `replies`; yields (solver, policy, events so far)."""
     seen: list[events.Event] = []
-    wish_fields = {name: more.pop(name) for name in ("start", "eval_command", "control") if name in more}
-    settings = load_settings(model="playbook", sandbox=SANDBOX, exec_limit="60s", **more)
+    wish_fields = {name: more.pop(name) for name in WISHES if name in more}
+    settings = load_settings(**{"model": "playbook", "sandbox": SANDBOX, "exec_limit": "60s", **more})
     solver = new_session(Wish(folder, settings, emit=seen.append, **wish_fields))
     scripted = policy or ScriptedPolicy(list(replies))
     solver.parts.policy = scripted

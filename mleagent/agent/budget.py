@@ -63,13 +63,14 @@ class Budget:
         return limit
 
     def count(self, step: Step) -> None:
-        """Add a committed step."""
-        if step.index > 0:
+        """Add a committed step. One that met a missing package costs nothing but its tokens and time."""
+        free = step.facts.status == "missing_package"
+        if step.index > 0 and not free:
             self.spent_steps += 1
         usage = step.completion.usage if step.completion else None
         if usage is not None:
             self.spent_tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
-        self.spent_execution_s += step.facts.duration_s
+        self.spent_execution_s += 0.0 if free else step.facts.duration_s
 
     def restore(self, steps: Iterable[Step], wall_s: float) -> None:
         """Count what an earlier sitting spent."""

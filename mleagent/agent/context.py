@@ -54,6 +54,14 @@ class Context:
         text = self._templates.render("observation", body=body, verdict=verdict, steering=steering, last=last)
         self._add(Message(role="user", content=text))
 
+    def amend(self, text: str) -> None:
+        """Add to the last user message, which no policy has been asked with yet."""
+        last = self.messages[-1]
+        whole = Message(role=last.role, content=f"{last.content.rstrip()}\n\n{text}\n")
+        self.messages[-1] = whole
+        if self._added:
+            self._added[-1] = whole
+
     def reply(self, text: str) -> None:
         """Append the policy's reply, exactly as it came."""
         self._add(Message(role="assistant", content=text))

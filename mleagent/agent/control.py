@@ -20,7 +20,7 @@ class Request(Record):
     """Something the user wants done at the next step's border."""
 
     name: str
-    """`undo`, `submit`, `label`, `budget` or `model`."""
+    """`undo`, `submit`, `label`, `budget`, `model` or `install`."""
     argument: str = ""
 
 

@@ -3,6 +3,8 @@
     sessions/<id>/work/             the workspace
     sessions/<id>/checkpoints/      bare git repository
     sessions/<id>/submissions/N.csv a copy of what step N left
+    sessions/<id>/packages/         what /install put in; mounted read-only
+    sessions/<id>/job.json          the background job that runs now
     sessions/<id>/submission.csv    the file to upload, written at the end
     sessions/<id>/lock              held while a process works on the session
 
@@ -44,6 +46,14 @@ class SessionFolder:
     def checkpoints(self) -> Path:
         """The checkpoint repository."""
         return self.root / "checkpoints"
+
+    @property
+    def packages(self) -> Path:
+        """Packages that `/install` put in; mounted read-only, so it is there before the sandbox."""
+        folder = self.root / "packages"
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)
+        return folder
 
     @property
     def submission(self) -> Path:

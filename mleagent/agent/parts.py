@@ -17,6 +17,7 @@ from .context import Context
 from .control import Control
 from .execute import Executor
 from .folder import SessionFolder
+from .install import Installer
 from .log import Log
 from .outcome import Yardstick
 from .perform import Performer
@@ -53,6 +54,7 @@ class Parts:
     """Whether the user's own script runs as step 0."""
     confirm_refit: Callable[[float], bool]
     """Asked before a refit of a run that took this many seconds, when that is over ten minutes."""
+    installer: Installer
 
     @property
     def yardstick(self) -> Yardstick:

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 def serve(solver: Solver, requests: list[Request]) -> None:
     """Do what was asked for, in order. Raises Submitted."""
-    handlers = {"undo": _undo, "submit": _submit, "label": _label, "budget": _budget, "model": _model}
+    handlers = {
+        "undo": _undo,
+        "submit": _submit,
+        "label": _label,
+        "budget": _budget,
+        "model": _model,
+        "install": _install,
+    }
     for request in requests:
         handlers[request.name](solver, request.argument)
 
@@ -50,6 +57,14 @@ def _label(solver: Solver, argument: str) -> None:
         return
     solver.parts.store.add_label(steps[-1].id, label)
     solver.parts.emit(events.Notice(text=f"step {steps[-1].index} labelled {label}"))
+
+
+def _install(solver: Solver, argument: str) -> None:
+    """A package from outside, after a yes; the next prompt says that it is there."""
+    parts = solver.parts
+    words = parts.installer.install(argument, parts.sandbox)
+    if words:
+        parts.control.steer(words)
 
 
 def _model(solver: Solver, argument: str) -> None:

@@ -92,6 +92,9 @@ class Solver:
             raise flow.Interrupted
         control.stop.clear()
         serve(self, control.take_requests())
+        words = control.take_words()
+        if words:
+            self.parts.context.amend(f"The user says: {words}")
         self.parts.budget.check()
         stuck.check(self.steps, self.parts.settings.patience)
 
@@ -158,6 +161,7 @@ class Solver:
         self.steps.append(step)
         self.parts.emit(self.parts.log.step_end(self, step, better, before))
         self._observe(outcome)
+        self.parts.installer.offer(step)
 
     def _new_best(self, step: Step, outcome: Outcome) -> None:
         self.best_bytes = outcome.submission

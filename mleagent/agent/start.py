@@ -6,6 +6,7 @@ first model turn. What a session is made of is built in `assembly.py`.
 
 from __future__ import annotations
 
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from ..task.options import TaskOptions
 from ..task.prepare import prepare
 from ..trajectory.store import Store
 from .assembly import policy_of, sandbox_of, solver_of
-from .folder import is_live
+from .folder import SessionFolder, is_live
 from .session import Solver
 from .wish import Wish, stored, task_of
 
@@ -31,7 +32,9 @@ def new_session(wish: Wish) -> Solver:
         policy = policy_of(wish)
         undo.callback(policy.close)
         session_id = clock.new_id()
-        sandbox, make_sandbox = sandbox_of(wish, task, options, session_id)
+        folder = SessionFolder(data_home(), session_id)
+        undo.callback(shutil.rmtree, folder.root, ignore_errors=True)
+        sandbox, make_sandbox = sandbox_of(wish, task, options, session_id, folder.packages)
         undo.callback(sandbox.close)
         session = Session(
             id=session_id,
@@ -66,7 +69,8 @@ def resume_session(wish: Wish, session: Session) -> Solver:
     with ExitStack() as undo:
         policy = policy_of(wish)
         undo.callback(policy.close)
-        sandbox, make_sandbox = sandbox_of(wish, task, options, session.id)
+        packages = SessionFolder(data_home(), session.id).packages
+        sandbox, make_sandbox = sandbox_of(wish, task, options, session.id, packages)
         undo.callback(sandbox.close)
         session = session.model_copy(
             update={"task": task, "status": "running", "sandbox": sandbox.name, "ended_at": None}

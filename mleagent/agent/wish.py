@@ -33,6 +33,8 @@ class Wish:
     emit: Listener = field(default=lambda _event: None)
     control: Control = field(default_factory=Control)
     confirm_refit: Callable[[float], bool] = field(default=lambda _seconds: True)
+    confirm_install: Callable[[str], bool] | None = None
+    """Puts a question about an installation to the user; None: nobody is there, nothing is installed."""
 
 
 def task_of(wish: Wish) -> tuple[Task, TaskOptions]:

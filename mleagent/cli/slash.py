@@ -84,6 +84,14 @@ def _apply(solver: Solver, view: Renderer, argument: str) -> None:
     view.say(f"after the session: mleagent diff {solver.session.id}, then mleagent apply {solver.session.id}")
 
 
+def _install(solver: Solver, view: Renderer, argument: str) -> None:
+    """A package for this session's programs; the engine asks before anything is fetched."""
+    if not argument:
+        view.say("/install NAME: which package?", "yellow")
+        return
+    _ask_engine("install", f"installing {argument} (you are asked first)")(solver, view, argument)
+
+
 def _help(solver: Solver, view: Renderer, argument: str) -> None:
     """This list."""
     for name, text in HELP.items():
@@ -98,6 +106,7 @@ COMMANDS: dict[str, Command] = {
     "label": _ask_engine("label", "labelling"),
     "budget": _ask_engine("budget", "changing the budget"),
     "model": _ask_engine("model", "changing the model"),
+    "install": _install,
     "submit": _ask_engine("submit", "submitting the best so far"),
     "apply": _apply,
     "quit": _quit,
@@ -111,6 +120,7 @@ HELP = {
     "label": "/label + or /label - 4: your word on a step, kept for learning",
     "budget": "/budget steps 60 or /budget time 2h",
     "model": "/model PATH.gguf, /model http://…, /model playbook",
+    "install": "/install NAME: a package for this session's programs, from outside, after a yes",
     "submit": "finish with the best submission so far",
     "apply": "how to copy the result into your folder",
     "quit": "leave; the session can be resumed",

@@ -44,6 +44,7 @@ class Terminal:
         self._answered = threading.Event()
         self._last_interrupt = 0.0
         wish.emit = self._show
+        wish.confirm_install = self._confirm_install  # whatever `yes` says: it never grants the network
         if not yes:
             wish.confirm_refit = self._confirm_refit
             if ask != "never":
@@ -169,6 +170,9 @@ class Terminal:
         return (
             None if answer.lower() in ("", "y", "yes") else ("" if answer.lower() in ("n", "no") else answer)
         )
+
+    def _confirm_install(self, question: str) -> bool:
+        return self._ask(question).lower() in ("y", "yes")
 
     def _confirm_refit(self, took_s: float) -> bool:
         return self._ask(

@@ -70,6 +70,7 @@ def clean_env(limits: Limits, bins: Sequence[str] = (), home: str = "/tmp") -> d
         "JOBLIB_TEMP_FOLDER": home,
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin for each other starve a busy machine
         "TRANSFORMERS_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
         **dict.fromkeys(_THREADS, threads),
@@ -87,7 +88,7 @@ def interpreter(python: str = "") -> Interpreter:
         return _interpreter(Path(sys.executable), prefixes)
     try:
         answer = subprocess.run(
-            [python, "-I", "-S", "-c", _ASK], capture_output=True, text=True, timeout=30, check=True
+            [python, "-I", "-c", _ASK], capture_output=True, text=True, timeout=30, check=True
         )
         said = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:

@@ -61,6 +61,18 @@ def recipe(folder: Path, requirements: str, wheelhouse: str, python: str) -> Rec
     return Recipe(asked, Source(wheels), named)
 
 
+def kind(setting: str, wanted: Recipe) -> str:
+    """The kind of sandbox: a Python of this machine needs one that uses this machine's. Raises InputError."""
+    if not wanted.python or setting in ("bubblewrap", "namespaces", "none"):
+        return setting
+    if setting == "auto":
+        return "bubblewrap" if shutil.which("bwrap") else "namespaces"
+    raise InputError(
+        f"[env] python is a Python of this machine, {setting} has its own; use [env] requirements or image, "
+        "or --sandbox namespaces"
+    )
+
+
 def _there(folder: Path, text: str, key: str, test: Callable[[Path], bool], what: str) -> Path | None:
     if not text:
         return None
