@@ -49,6 +49,10 @@ class Settings(Record):
     """Valid submissions in a row without a gain after which a session ends."""
     checkpoint_mb: int = Field(default=200, ge=1)
     """Files of the work folder beyond this size in all are not checkpointed."""
+    cache: bool = True
+    """A program that ran before, on the same files and data, is not run again: its result is kept."""
+    cache_mb: int = Field(default=1024, ge=1)
+    """Size of the execution cache; what was used longest ago goes first."""
 
 
 def data_home() -> Path:
@@ -89,7 +93,9 @@ def load_settings(**flags: Any) -> Settings:
         text = os.environ.get(f"MLEAGENT_{name.upper()}")
         if text is not None:
             kind = field.annotation
-            values[name] = text if kind is str or get_origin(kind) or get_args(kind) else _number(text, name)
+            values[name] = (
+                text if kind in (str, bool) or get_origin(kind) or get_args(kind) else _number(text, name)
+            )
     values.update({name: value for name, value in flags.items() if value is not None})
     try:
         return Settings(**values)

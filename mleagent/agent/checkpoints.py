@@ -59,6 +59,13 @@ class Checkpoints:
         (self._git_dir / "refs" / "heads" / "session").write_text(self._head.hexsha + "\n")
         return self._head.hexsha
 
+    def tree(self, root: Path, paths: Iterable[str]) -> str | None:
+        """The hex id of the tree that these files make, without a commit; None when one is over the cap."""
+        kept = self._within_cap(root, paths)
+        if self.skipped:
+            return None
+        return self._tree({path: self._blob(root, path) for path in kept}).hex()
+
     def goto(self, commit: str) -> None:
         """The next commit's parent is `commit` (resume, undo, fork)."""
         self._head = self._repo.commit(commit)

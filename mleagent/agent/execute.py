@@ -10,7 +10,7 @@ made anew for the next.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Event
 
@@ -21,6 +21,7 @@ from ..records import Execution, Grade, Limits
 from ..reward.instrument import Instrumented, instrument
 from ..reward.milestones import collect
 from .outcome import Outcome
+from .recall import Recall
 from .report import observation, verdict_line
 from .scorers import SUBMISSION, Command, Scorer, self_reported
 from .workspace import Workspace
@@ -60,6 +61,8 @@ class Executor:
         self.sandbox, self.workspace, self.annotator = sandbox, workspace, annotator
         self.limits, self._pull_bytes, self._redact = limits, pull_bytes, redact
         self.scorer: Scorer | None = None
+        self.recall: Recall | None = None
+        """The execution cache; None: everything runs."""
         self._lost = 0
         self.limit_s = limits.wall_s
         """Wall limit of the next run in seconds; the loop sets it from the budget."""
@@ -80,12 +83,9 @@ class Executor:
         self, command: str, program: Instrumented, path: str, best: bytes | None, hooks: Hooks
     ) -> Outcome:
         self.workspace.remove(SUBMISSION)  # what lies there afterwards is this run's own
-        pending = self.workspace.take_pending()
-        if path:
-            pending[path] = program.source.encode()
         limits = self.limits.model_copy(update={"wall_s": self.limit_s})
         hooks.on_run(command)
-        run = self._run(command, pending, limits, _hiding_milestones(hooks.on_output), hooks.stop, path)
+        run = self._recalled(command, program, path, limits, hooks)
         fresh = self.workspace.read(SUBMISSION) if run.status != "lost" else None
         claims = collect(program, run.output, run.line_times)
         clean = run.model_copy(
@@ -110,6 +110,25 @@ class Executor:
             self_reported=self_reported(clean.output),
         )
 
+    def _recalled(
+        self, command: str, program: Instrumented, path: str, limits: Limits, hooks: Hooks
+    ) -> Execution:
+        """The run from the cache, else for real."""
+        on_output, recall = _hiding_milestones(hooks.on_output), self.recall
+        key = recall.key(command, program, limits) if recall else None
+        if recall and key and (kept := recall.replay(key, program, limits, path)):
+            on_output(kept.output)
+            return kept
+        pending = self.workspace.take_pending()
+        if path:
+            pending[path] = program.source.encode()
+
+        def keep(run: Execution, changed: Mapping[str, bytes]) -> None:
+            if recall and key:
+                recall.keep(key, program, run, changed)
+
+        return self._run(command, pending, limits, on_output, hooks.stop, path, keep)
+
     def _run(
         self,
         command: str,
@@ -118,6 +137,7 @@ class Executor:
         on_output: Emit | None,
         stop: Event | None,
         path: str = "",
+        keep: Callable[[Execution, Mapping[str, bytes]], None] = lambda _run, _changed: None,
     ) -> Execution:
         """put, run, pull; a lost sandbox becomes a verdict and is replaced."""
         try:
@@ -129,6 +149,7 @@ class Executor:
         except SandboxLostError as error:
             return self._replace(command, str(error))
         self._lost = 0
+        keep(run, changed)
         self.workspace.absorb(changed, self.sandbox.removed, keep=path)
         if path:
             self.workspace.resend(path)

@@ -117,6 +117,10 @@ class Workspace:
         """Commit the present files; the commit's id."""
         return self.checkpoints.commit(self.root, self.paths(), message)
 
+    def tree(self) -> str | None:
+        """Hash of all files as they are; None when some are too large to be checkpointed."""
+        return self.checkpoints.tree(self.root, self.paths())
+
     def restore(self, commit: str) -> None:
         """Make the files those of `commit`; differences become pending."""
         wanted = self.checkpoints.files(commit)
