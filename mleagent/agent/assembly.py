@@ -27,6 +27,7 @@ from .checkpoints import Checkpoints
 from .context import Context
 from .execute import Executor
 from .folder import SessionFolder
+from .install import Installer
 from .log import Log
 from .parts import Parts
 from .perform import Performer
@@ -51,11 +52,20 @@ def policy_of(wish: Wish) -> Policy:
 
 
 def sandbox_of(
-    wish: Wish, task: Task, options: TaskOptions, session_id: str
+    wish: Wish, task: Task, options: TaskOptions, session_id: str, packages: Path | None = None
 ) -> tuple[Sandbox, Callable[[Path], Sandbox]]:
-    """The session's sandbox, started, and a maker of others of its kind."""
+    """The session's sandbox, started, and a maker of others of its kind.
+
+    `packages` is the folder that `/install` adds to. `[env] requirements` are fetched here when they are
+    new. Raises MleagentError.
+    """
+    from ..sandbox import environment
     from ..sandbox.choose import choose, make
 
+    env = options.env
+    recipe = environment.recipe(task.folder, env.requirements, env.wheelhouse, env.python)
+    mounts = environment.checked_mounts(wish.mounts)
+    own = (packages,) if packages else ()
     spec = SandboxSpec(
         session_id=session_id,
         task_name=task.name,
@@ -63,17 +73,30 @@ def sandbox_of(
         limits=limits_of(wish.settings),
         image=options.env.image or wish.settings.image,
         gpus=wish.gpus,
-        mounts=wish.mounts,
+        mounts=mounts,
+        python=recipe.python,
+        packages=own,
+        env=environment.weights_env(mounts),
     )
-    sandbox = choose(
-        wish.settings.sandbox, spec, wish.settings, lambda text: wish.emit(events.Notice(text=text))
-    )
+    say = _saying(wish)
+    sandbox = choose(environment.kind(wish.settings.sandbox, recipe), spec, wish.settings, say)
     sandbox.start()
+    if recipe.requirements:
+        try:
+            made = environment.build(recipe, sandbox, data_home(), say)
+        finally:
+            sandbox.close()
+        sandbox.spec = sandbox.spec.model_copy(update={"packages": (*own, made)})
+        sandbox.start()
 
     def another(public: Path) -> Sandbox:
         return make(sandbox.name, sandbox.spec.model_copy(update={"public": public}))
 
     return sandbox, another
+
+
+def _saying(wish: Wish) -> Callable[[str], None]:
+    return lambda text: wish.emit(events.Notice(text=text))
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -96,6 +119,8 @@ def solver_of(
     make_sandbox: Callable[[Path], Sandbox],
 ) -> Solver:
     """Everything put together; locks the session's folder and opens the store."""
+    from ..sandbox.environment import listed, merged
+
     task, settings, home = session.task, wish.settings, data_home()
     folder = SessionFolder(home, session.id)
     folder.lock()
@@ -111,7 +136,8 @@ def solver_of(
     if isinstance(executor.scorer, Command):
         executor.scorer.restore(steps[0].score.value if steps and steps[0].score else None)
     solution = lay_out(task, workspace, fresh=not steps)
-    packages = sandbox.packages()
+    added = listed(*packages_of(sandbox))
+    packages = merged(sandbox.packages(), *packages_of(sandbox))
     parts = Parts(
         home=home, settings=settings, store=store, policy=policy, sandbox=sandbox,
         make_sandbox=make_sandbox, folder=folder,
@@ -120,8 +146,11 @@ def solver_of(
         budget=Budget(settings.steps, seconds(settings.time, "--time"), wish.tokens), control=wish.control,
         log=Log(store, templates.digest()), emit=wish.emit,
         sampling=Sampling(temperature=settings.temperature, max_tokens=settings.max_tokens),
-        prompt_settings=_prompt_settings(task, solution, packages, limits), packages=packages,
+        prompt_settings=_prompt_settings(task, solution, packages, limits, added), packages=packages,
         exec_limit_s=limits.wall_s, baseline=bool(task.start), confirm_refit=wish.confirm_refit,
+        installer=Installer(
+            folder.packages, wheelhouse_of(task, options), home, wish.confirm_install, wish.emit
+        ),
     )  # fmt: skip
     return Solver(parts, session, steps)
 
@@ -173,7 +202,21 @@ def notebook_code(path: Path) -> str:
     return "\n".join(f"# {line}" if line.lstrip().startswith(("!", "%")) else line for line in lines) + "\n"
 
 
-def _prompt_settings(task: Task, solution: str, packages: tuple[str, ...], limits: Limits) -> dict[str, str]:
+def packages_of(sandbox: Sandbox) -> tuple[Path, ...]:
+    """The package folders a sandbox was made with."""
+    spec = getattr(sandbox, "spec", None)
+    return spec.packages if isinstance(spec, SandboxSpec) else ()
+
+
+def wheelhouse_of(task: Task, options: TaskOptions) -> Path | None:
+    """`[env] wheelhouse` as a path."""
+    named = options.env.wheelhouse
+    return task.folder / Path(named).expanduser() if named else None
+
+
+def _prompt_settings(
+    task: Task, solution: str, packages: tuple[str, ...], limits: Limits, added: tuple[str, ...] = ()
+) -> dict[str, str]:
     wanted = (
         "numpy",
         "pandas",
@@ -187,7 +230,10 @@ def _prompt_settings(task: Task, solution: str, packages: tuple[str, ...], limit
         "pillow",
     )
     names = {package.partition("==")[0].lower(): package for package in packages}
-    listed = [names[name].replace("==", " ") for name in wanted if name in names]
+    asked_for = [line.partition("==")[0].lower() for line in added]
+    listed = [
+        names[name].replace("==", " ") for name in dict.fromkeys((*wanted, *asked_for)) if name in names
+    ]
     return {
         "solution": solution,
         "packages": ", ".join(listed) or "the standard library only",
