@@ -74,13 +74,14 @@ def committed(output: bytes) -> list[str]:
     return found
 
 
-def test_nothing_committed_is_lost_and_the_session_ends_well(home, tmp_path):
+def test_nothing_committed_is_lost_and_the_session_ends_well(home, tmp_path, monkeypatch):
     folder = make_task(tmp_path / "toy")
     before = digest(folder)
+    monkeypatch.setenv("MLEAGENT_PATIENCE", "10000")
     chance = random.Random(20261121)
     texts = [
-        write(program(t / 50, extra="import time; time.sleep(0.2)"), plan=f"try {t}")
-        for t in range(30, 0, -1)
+        write(program(t / 1000, extra="import time; time.sleep(0.2)"), plan=f"try {t}")
+        for t in range(10 * KILLS, 0, -1)  # each a little better: more steps than the kills leave time for
     ]
     server = Server(*(stream(text) for text in texts))
     told: list[str] = []
