@@ -21,5 +21,5 @@ if __name__ == "__main__":
     try:
         exec(program.code, program.globals)
     except BaseException as error:  # noqa: BLE001 - Python itself would print it
-        program.failed(error)
+        program.failure = error
     program.finish()

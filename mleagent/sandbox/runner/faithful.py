@@ -16,13 +16,14 @@ MAX_BESIDE = 5000
 
 _STACK = re.compile(
     rb"_getframe|currentframe|\binspect\b[^\n]*\bstack\b|getouterframes|(?:print|extract|format|walk)_stack"
-    rb"|stack_info|findCaller|faulthandler|recursion_?limit|RecursionError"
+    rb"|stack_?info|stacklevel|findCaller|faulthandler|recursion_?limit|RecursionError"
 )
 """Programs that look below their own first frame, or count frames: a fork has one more there."""
 _PROCESS = re.compile(
-    rb"orig_argv|cmdline|/proc/self|gc\.(?:get_|freeze|unfreeze|callbacks)|\bgetsitepackages\b"
+    rb"orig_argv|cmdline|/proc/self|gc\.(?:get_|freeze|unfreeze|callbacks)"
+    rb"|setsid|[gs]etpg|getsid|getppid|killpg|\bkill\(\s*-?[01]\s*,"
 )
-"""Programs that look at how their process was started, or at the objects there from the start."""
+"""Programs that look at how their process was started, or at what was there from the start."""
 _CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=]", re.MULTILINE)
 _ENVIRONMENT = re.compile(rb"environ\b|putenv")
 _SET_ONE = re.compile(rb"environ\s*(?:\[|\.setdefault\s*\()\s*(?:['\"](\w+)['\"])?")

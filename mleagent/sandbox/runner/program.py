@@ -14,16 +14,20 @@ import contextlib
 import ctypes
 import gc
 import importlib.machinery
+import io
 import os
 import signal
 import sys
 import threading
 import time
 import types
+import weakref
 from typing import Any
 
 from . import faithful
 
+_MODULE = types.ModuleType
+_WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 _BROKEN_OUTPUT = 120
 """Python's exit code when its output could not be written."""
 
@@ -51,6 +55,7 @@ class Program:
         self._words, self._path = words, path
         self.code = code
         self.globals: dict[str, Any] = {}
+        self.failure: BaseException | None = None
         self._exit_code = 0
         self._interrupted = False
         self._before = frozenset[str]()
@@ -101,7 +106,7 @@ class Program:
 
     # --- after ---
 
-    def failed(self, error: BaseException) -> None:
+    def _failed(self, error: BaseException) -> None:
         """The program ended by an exception: say what Python says, note the exit code."""
         trace = error.__traceback__
         error.__traceback__ = trace = trace.tb_next if trace else None
@@ -125,8 +130,11 @@ class Program:
             sys.__excepthook__(type(error), error, trace)
 
     def finish(self) -> None:
-        """End the process. Never returns."""
+        """End the process, said why if `failure` is set. Never returns."""
         try:
+            if self.failure is not None:
+                self._failed(self.failure)
+                self.failure = None
             with contextlib.suppress(KeyboardInterrupt):
                 threading._shutdown()  # type: ignore[attr-defined]
             atexit._run_exitfuncs()
@@ -145,11 +153,17 @@ class Program:
         """Drop what the program holds, so that files it left open are written and `__del__` is called."""
         for name in ("last_type", "last_value", "last_traceback", "last_exc"):
             sys.__dict__.pop(name, None)
-        own = [module for name, module in sys.modules.items() if name not in self._before]
-        for module in reversed(own):
-            if isinstance(module, types.ModuleType):
-                _clear(module.__dict__)
-        _clear(self.globals)
+        own = [name for name in sys.modules if name not in self._before or name == "__main__"]
+        left = [weakref.ref(sys.modules.pop(name)) for name in own if type(sys.modules[name]) is _MODULE]
+        self.globals = {}
+        # In a cycle a file may be closed before the text above it is written to it: write it first.
+        for thing in gc.get_objects():
+            if type(thing) in _WRITERS and not thing.closed:
+                with contextlib.suppress(Exception):
+                    thing.flush()
+        gc.collect()
+        for module in reversed([module for alive in left if (module := alive()) is not None]):
+            _clear(module.__dict__)
         gc.collect()
 
 
@@ -180,7 +194,7 @@ def _code_of(error: SystemExit) -> int:
     if code is None:
         return 0
     if isinstance(code, int):
-        return code & 0xFF if -(2**31) <= code < 2**31 else 0xFF
+        return code & 0xFF if -(2**63) <= code < 2**63 else 0xFF
     sys.stdout.flush()
     sys.stderr.write(f"{code}\n")
     return 1

@@ -14,6 +14,7 @@ import gc
 import importlib
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -27,6 +28,8 @@ from .program import Before, Program
 UP, READY = b"up", b"ready"
 STARTED, ENDED = struct.Struct("=i"), struct.Struct("=iq")
 MAX_PACKET = 1 << 17
+_UNSAID = (signal.SIGINT, signal.SIGPIPE, signal.SIGKILL)
+"""A shell says by which signal a command ended, but for the first two; the third is mostly the runner's."""
 _OWN = __name__.partition(".")[0]
 
 
@@ -65,10 +68,12 @@ class Zygote:
                 continue
             if pid == 0:
                 return self._become(request, output)
-            os.close(output)
             self._control.send(STARTED.pack(pid))
             _, status, usage = os.wait4(pid, 0)
             code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+            if os.WIFSIGNALED(status) and os.WTERMSIG(status) not in _UNSAID:
+                _say(output, f"{signal.strsignal(os.WTERMSIG(status))}\n")
+            os.close(output)
             self._control.send(ENDED.pack(code, usage.ru_maxrss))
 
     def _become(self, request: dict[str, Any], output: int) -> Program:
@@ -90,6 +95,13 @@ class Zygote:
             with contextlib.suppress(OSError):
                 os.write(2, f"the command could not be started: {error}\n".encode())
             os._exit(127)
+
+
+def _say(output: int, text: str) -> None:
+    """Write, if there is room: who reads may be busy ending the run."""
+    with contextlib.suppress(OSError):
+        if select.select([], [output], [], 0)[1]:
+            os.write(output, text.encode())
 
 
 def _close_others() -> None:
