@@ -96,13 +96,13 @@ def measure_project(name: str) -> dict[str, Measured]:
     return scores
 
 
-def measure_playbook(name: str, steps: int) -> dict[str, Measured]:
+def measure_playbook(name: str, steps: int, sandbox: str = "auto") -> dict[str, Measured]:
     """What `mleagent solve` with the playbook reaches in so many steps."""
     scores, utilities, seconds = [], [], []
     for seed in SEEDS if name != EVAL else SEEDS[:1]:
         with tempfile.TemporaryDirectory() as home:
             program = Path(sys.executable).with_name("mleagent")
-            options = f"--model playbook --headless --json --steps {steps} --split-seed {seed}"
+            options = f"--model playbook --headless --json --steps {steps} --split-seed {seed} --sandbox {sandbox}"
             command = [str(program), "solve", str(HERE / name), *options.split()]
             done = subprocess.run(
                 command,
@@ -188,18 +188,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--playbook", action="store_true", help="measure the playbook instead")
     parser.add_argument("--steps", type=int, default=8, help="steps of the playbook")
+    parser.add_argument("--sandbox", default="auto", help="where the playbook runs")
+    parser.add_argument("--print", action="store_true", help="only print, leave results and README alone")
     parser.add_argument("--only", choices=METRICS, help="one example")
     args = parser.parse_args()
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
     for name in [args.only] if args.only else METRICS:
         with tempfile.TemporaryDirectory() as home:
             if args.playbook:
-                new = measure_playbook(name, args.steps)
+                new = measure_playbook(name, args.steps, args.sandbox)
             else:
                 new = measure_project(name) if name == EVAL else measure_strong(name, Path(home))
         results[name] = {**results.get(name, {}), **new}
         print(name, json.dumps(new), flush=True)
-        publish({key: results[key] for key in METRICS if key in results})
+        if not args.print:
+            publish({key: results[key] for key in METRICS if key in results})
 
 
 if __name__ == "__main__":
