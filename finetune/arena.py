@@ -140,6 +140,7 @@ def _fork(text: str, place: Path) -> tuple[str, float]:
 
 def _inside(text: str, place: Path, writer: int) -> None:
     """The child's side: silence, a limit, the program; a failure is told in one line through `writer`."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the parent may have a handler of its own
     signal.alarm(RUN_LIMIT_S)
     os.chdir(place)
     silent = os.open(os.devnull, os.O_WRONLY)

@@ -39,9 +39,9 @@ _MODULES = {
     "sklearn.impute": "SimpleImputer KNNImputer IterativeImputer",
     "sklearn.kernel_approximation": "Nystroem RBFSampler",
     "sklearn.kernel_ridge": "KernelRidge",
-    "sklearn.linear_model": "Ridge RidgeCV LogisticRegression LassoCV SGDClassifier "
-    "ElasticNetCV BayesianRidge ARDRegression OrthogonalMatchingPursuitCV HuberRegressor RANSACRegressor QuantileRegressor "
-    "TweedieRegressor",
+    "sklearn.linear_model": "Ridge RidgeCV LogisticRegression LassoCV SGDClassifier ElasticNetCV "
+    "BayesianRidge ARDRegression OrthogonalMatchingPursuitCV HuberRegressor RANSACRegressor "
+    "QuantileRegressor TweedieRegressor",
     "sklearn.model_selection": "cross_val_score TunedThresholdClassifierCV",
     "sklearn.naive_bayes": "GaussianNB ComplementNB",
     "sklearn.neighbors": "KNeighborsRegressor KNeighborsClassifier NearestCentroid",
@@ -128,8 +128,7 @@ def _read(draft: Draft) -> list[str]:
         "np.random.seed(0)",
         'train, test = pd.read_csv("train.csv"), pd.read_csv("test.csv")',
         'sub = pd.read_csv("sample_submission.csv")',
-        "target = train.columns.difference(test.columns)[0]",
-        "y = train.pop(target)",
+        "y = train.pop(train.columns.difference(test.columns)[0])",
         "X = pd.concat([train, test], ignore_index=True).drop(columns=sub.columns[0])",
     ]
 
@@ -219,8 +218,8 @@ def _prepared(draft: Draft) -> list[str]:
         parts.append(f"({_vectoriser(draft)}, text)")
     if not parts:
         return steps
-    if draft.brief.numeric or draft.frames or not draft.brief.known:
-        parts.append(f"remainder={_piped(*steps)}")
+    # also without number columns in the profile: flags written 0 and 1 are numbers to pandas
+    parts.append(f"remainder={_piped(*steps)}")
     if "dense" in draft.needs:
         parts.append("sparse_threshold=0")
     return [f"make_column_transformer({', '.join(parts)})"]
@@ -236,7 +235,7 @@ def _joined(draft: Draft) -> str:
     model = models[0]
     if len(models) > 1:
         named = "[" + ", ".join(f'("{"abcd"[place]}", {text})' for place, text in enumerate(models)) + "]"
-        if draft.ensemble == "stack":
+        if draft.ensemble == "stack" and not draft.target:  # which scikit-learn will not wrap
             model = f"Stacking{suffix}({named}, cv=3)"
         else:
             model = f"Voting{suffix}({named}" + (")" if draft.regress else ', voting="soft")')
@@ -248,7 +247,9 @@ def _joined(draft: Draft) -> str:
 
 
 def _model(draft: Draft) -> list[str]:
-    steps = [*_prepared(draft), *draft.reduce]
+    embedding = "RandomTreesEmbedding("
+    full = embedding + "sparse_output=False, " if "dense" in draft.needs else embedding
+    steps = [*_prepared(draft), *(step.replace(embedding, full) for step in draft.reduce)]
     lines = [f"prep = {steps.pop(0)}"] if steps and len(steps[0]) > 60 else []
     if lines:
         steps.insert(0, "prep")
@@ -275,7 +276,7 @@ def _submit(draft: Draft) -> list[str]:
     brief = draft.brief
     lines = ["model.fit(A, y)"]
     guess = "model.predict(B)"
-    where = "sub[target]"
+    where = "sub[y.name]"
     if brief.output == "probability":
         guess = "model.predict_proba(B)"
         if len(brief.classes) > 2:

@@ -102,7 +102,8 @@ IDEAS = (
           _slot("encode", 'OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=<rows>)'),
           _categories, rows=(4, 8)),
     _idea("encoder", "ordinal-encoding", "categories as whole numbers",
-          _slot("encode", 'OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)'),
+          _slot("encode", 'OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, '
+                          'encoded_missing_value=-1)'),
           _categories),
     _idea("encoder", "target-encoding", "categories as cross-fitted target means", _target_encode,
           _categories,

@@ -104,7 +104,7 @@ IDEAS = (
     Idea("quantile-target", "target-transform", "the model learns the target's rank as a normal number",
          _target('transformer=QuantileTransformer(n_quantiles=50, output_distribution="normal")'), regress),
     Idea("power-target", "target-transform", "the model learns a Yeo-Johnson transform of the target",
-         _target("transformer=PowerTransformer()"), regress),
+         _target("transformer=PowerTransformer()"), lambda brief: regress(brief) and not positive(brief)),
     Idea("arcsinh-target", "target-transform", "a logarithm that bears negative numbers",
          _target("func=np.arcsinh, inverse_func=np.sinh"), regress),
     Idea("balanced-class-weights", "class-weights", "rare classes weigh as much as common ones", _balanced,

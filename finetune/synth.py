@@ -107,7 +107,7 @@ def _assemble(
     train_ids, test_ids = ids[: len(train)], ids[len(train) :]
     table = {name: cells(values) for name, values in columns.items()}
     truth = cells(given.target)
-    hinted = bool(rng.random() < 0.6)
+    hinted = bool(rng.random() < 0.5)
     submitted = [f"{target}_{name}" for name in given.classes] if given.by_class else [target]
     constants = [str(value) for value in sample_values(given, train)]
     files = {

@@ -90,10 +90,10 @@ def codes(rng: Rng, rows: int) -> Made:
     kind, amount = rng.integers(0, letters, rows), rng.integers(10, 400, rows)
     mark = str(rng.choice(["-", "", "/", " "]))
     x = normals(rng, rows, int(rng.integers(2, 5)))
-    signal = 0.7 * rng.normal(size=letters)[kind] + 2.5 * standard(amount.astype(float)) * rng.choice([-1, 1])
+    signal = 0.7 * rng.normal(size=letters)[kind] + 1.5 * standard(amount.astype(float)) * rng.choice([-1, 1])
     if rng.random() < 0.4:
-        signal = np.sin(amount / 60) * 2 + 0.7 * rng.normal(size=letters)[kind]
-    signal = signal + 0.4 * x @ weights(rng, x.shape[1])
+        signal = np.sin(amount / 60) * 1.5 + 0.7 * rng.normal(size=letters)[kind]
+    signal = signal + 0.6 * x @ weights(rng, x.shape[1])
     code: list[str | None] = [f"{_LETTERS[k]}{mark}{a}" for k, a in zip(kind, amount, strict=True)]
     return Made({"code": code, **numbered("x", x)}, signal, "The code's digits carry meaning.")
 

@@ -23,6 +23,8 @@ _TARGETS = {
     "multiclass": "class label type category species target".split(),
     "ordinal": "grade quality rating severity target".split(),
 }
+_SPOKEN = frozenset("review text message compound comment date start end group hour direction".split())
+"""Working names that mostly stay, because nobody would call such a column anything else."""
 _IDS = ("id", "Id", "ID", "row_id", "record_id", "sample_id", "case_id", "SampleId")
 
 
@@ -42,7 +44,11 @@ def dress(rng: Rng, made: Made) -> dict[str, Column]:
         return columns
     order = [list(columns)[place] for place in rng.permutation(len(columns))]
     names = column_names(rng, len(order))
-    return {names[place]: columns[name] for place, name in enumerate(order)}
+    spoken = rng.random() < 0.7
+    return {
+        name if spoken and name in _SPOKEN else names[place]: columns[name]
+        for place, name in enumerate(order)
+    }
 
 
 def _unit(rng: Rng, values: Column) -> Column:
