@@ -28,6 +28,7 @@ from .context import Context
 from .execute import Executor
 from .folder import SessionFolder
 from .install import Installer
+from .jobs import Jobs
 from .log import Log
 from .parts import Parts
 from .perform import Performer
@@ -148,6 +149,9 @@ def solver_of(
         sampling=Sampling(temperature=settings.temperature, max_tokens=settings.max_tokens),
         prompt_settings=_prompt_settings(task, solution, packages, limits, added), packages=packages,
         exec_limit_s=limits.wall_s, baseline=bool(task.start), confirm_refit=wish.confirm_refit,
+        jobs=Jobs(
+            lambda: make_sandbox(task.public), folder.root / "job.json", settings.checkpoint_mb * 2**20
+        ),
         installer=Installer(
             folder.packages, wheelhouse_of(task, options), home, wish.confirm_install, wish.emit
         ),

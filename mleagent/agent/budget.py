@@ -13,9 +13,14 @@ from dataclasses import dataclass, field
 from ..clock import monotonic
 from ..records import Step
 from .flow import BudgetSpent
+from .outcome import is_job
 
 QUARTER = 0.25
 """A run may take at most this share of the time left (DESIGN §6)."""
+JOB_SHARE = 0.9
+"""Share of the time left that a background job may take."""
+LONGEST_JOB_S = 86_400.0
+"""Where time is unlimited."""
 MIN_RUN_S = 5.0
 """A run is always given this long, so that the end of a session can still score something."""
 
@@ -62,10 +67,18 @@ class Budget:
             limit = min(limit, max(1.0, self.execution_s - self.spent_execution_s))
         return limit
 
+    def job_limit_s(self) -> float:
+        """How long a background run may take: most of the time left, for it costs no turns."""
+        left = self.time_left_s
+        limit = LONGEST_JOB_S if left is None else max(MIN_RUN_S, JOB_SHARE * left)
+        if self.execution_s is not None:
+            limit = min(limit, max(1.0, self.execution_s - self.spent_execution_s))
+        return limit
+
     def count(self, step: Step) -> None:
         """Add a committed step. One that met a missing package costs nothing but its tokens and time."""
         free = step.facts.status == "missing_package"
-        if step.index > 0 and not free:
+        if step.index > 0 and not free and not is_job(step):
             self.spent_steps += 1
         usage = step.completion.usage if step.completion else None
         if usage is not None:

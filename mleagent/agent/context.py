@@ -57,6 +57,8 @@ class Context:
     def amend(self, text: str) -> None:
         """Add to the last user message, which no policy has been asked with yet."""
         last = self.messages[-1]
+        if last.role != "user":
+            return  # the session is at its end: nothing will be asked any more
         whole = Message(role=last.role, content=f"{last.content.rstrip()}\n\n{text}\n")
         self.messages[-1] = whole
         if self._added:

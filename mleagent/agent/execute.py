@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from threading import Event
 
 from .. import clock
-from ..errors import SandboxError, SandboxLostError
+from ..errors import SandboxError, SandboxLostError, UnavailableError
 from ..protocols import Annotator, Sandbox
 from ..records import Execution, Grade, Limits
 from ..reward.instrument import Instrumented, instrument
@@ -29,6 +29,9 @@ from .workspace import Workspace
 Emit = Callable[[str], None]
 MAX_LOST = 3
 """Sandboxes lost in a row before the session gives up."""
+RETURN_S = 60.0
+"""How long a lost sandbox's engine is waited for."""
+RETRY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,7 @@ class Executor:
         )
         grade = self._grade(clean, fresh, best)
         kept = collect(program, run.output, run.line_times, grade, fresh is not None)
-        safe = clean.model_copy(
-            update={"output": self._redact(clean.output), "detail": self._redact(clean.detail)}
-        )
+        safe = self.redacted(clean)
         return Outcome(
             body=observation(safe, self.sandbox.skipped),
             verdict=verdict_line(grade),
@@ -139,15 +140,17 @@ class Executor:
         path: str = "",
         keep: Callable[[Execution, Mapping[str, bytes]], None] = lambda _run, _changed: None,
     ) -> Execution:
-        """put, run, pull; a lost sandbox becomes a verdict and is replaced."""
+        """put, run, pull; a lost sandbox becomes a verdict and is replaced, a full work folder one too."""
         try:
-            self.sandbox.put(files)
+            refused = self._put(files)
+            if refused and path:
+                return Execution(command=command, status="disk", detail=refused, sandbox=self.sandbox.name)
             run = self.sandbox.run(command, limits, on_output, stop)
             if run.status == "lost":
                 raise SandboxLostError(run.detail or "the sandbox went away")
             changed = self.sandbox.pull(self._pull_bytes)
         except SandboxLostError as error:
-            return self._replace(command, str(error))
+            return self._replace(command, str(error), stop)
         self._lost = 0
         keep(run, changed)
         self.workspace.absorb(changed, self.sandbox.removed, keep=path)
@@ -155,15 +158,33 @@ class Executor:
             self.workspace.resend(path)
         return run
 
-    def _replace(self, command: str, why: str) -> Execution:
+    def _put(self, files: dict[str, bytes | None]) -> str:
+        """Send the files; why the work folder can't take them, or ''. A command may still make room."""
+        try:
+            self.sandbox.put(files)
+        except SandboxLostError:
+            raise
+        except SandboxError as error:
+            self.workspace.pend(files)
+            return f"the work folder can't take the session's files ({error}); remove some, or <undo/>"
+        return ""
+
+    def _replace(self, command: str, why: str, stop: Event | None) -> Execution:
         """Make the sandbox anew after it was lost. Raises SandboxError when that keeps failing."""
         self._lost += 1
         if self._lost >= MAX_LOST:
             raise SandboxError(f"the sandbox was lost {self._lost} times in a row: {why}")
-        try:
-            self.sandbox.start()
-        except SandboxError as error:
-            why = f"{why}; {error}"
+        deadline = clock.monotonic() + RETURN_S
+        while True:
+            try:
+                self.sandbox.start()
+                break
+            except (SandboxError, UnavailableError) as error:
+                # An engine that is restarted is back in seconds: the next step is worth the wait.
+                waited = clock.monotonic() > deadline
+                if waited or (stop or Event()).wait(RETRY_S):
+                    why = f"{why}; {error}"
+                    break
         self.workspace.resend_all()
         return Execution(command=command, status="lost", detail=why, sandbox=self.sandbox.name)
 
@@ -171,6 +192,10 @@ class Executor:
         """Run the project's eval command; see `scorers.Command`."""
         bounded = limits.model_copy(update={"wall_s": min(limits.wall_s, self.limit_s)})
         return self._run(command, self.workspace.take_pending(), bounded, None, None)
+
+    def redacted(self, run: Execution) -> Execution:
+        """`run` without secrets in its text."""
+        return run.model_copy(update={"output": self._redact(run.output), "detail": self._redact(run.detail)})
 
     def _grade(self, run: Execution, fresh: bytes | None, best: bytes | None) -> Grade | None:
         if fresh is None and run.status != "lost" and not isinstance(self.scorer, Command):

@@ -32,13 +32,15 @@ class Log:
     ) -> Step:
         """The record of the step at hand, not yet committed: no rewards, no durations."""
         parts = solver.parts
-        index = 0 if completion is None else solver.next_index()
+        job = outcome.tree is not None
+        index = 0 if completion is None and not job else solver.next_index()
         kept = ""
         if outcome.submission is not None and facts.submission == "valid":
             kept = parts.folder.keep_submission(index, outcome.submission)
-        added, compacted = parts.context.take_added()
+        # A job's step has no part of the prompt: what waits to be asked with belongs to the next reply.
+        added, compacted = ((), False) if job else parts.context.take_added()
         secrets = any(redact(m.content).kinds for m in added if m.role == "assistant")
-        workspace = parts.executor.workspace
+        workspace, title = parts.executor.workspace, f"step {index}: {action.plan or action.kind}"
         return Step(
             id=clock.new_id(),
             session_id=solver.session.id,
@@ -53,7 +55,9 @@ class Log:
             facts=redacted(facts, "submission_error"),
             score=outcome.grade.score if outcome.grade else None,
             submission_path=kept,
-            checkpoint=workspace.checkpoint(f"step {index}: {action.plan or action.kind}"),
+            checkpoint=workspace.checkpoint(title)
+            if outcome.tree is None
+            else workspace.checkpoint_of(outcome.tree, title),
             diff=redact(outcome.diff).text,
             completion=_stored(completion, secrets) if completion else None,
             sampling=parts.sampling if completion else None,

@@ -42,6 +42,8 @@ class Outcome:
     rejected: bool = False
     undone: tuple[str, ...] = field(default=())
     """Ids of the steps an `<undo/>` took back."""
+    tree: dict[str, bytes] | None = None
+    """A background job's own files; None: the outcome is of the foreground's workspace."""
 
 
 def facts_of(
@@ -85,6 +87,11 @@ def facts_of(
         tokens_in=usage.prompt_tokens if usage else None,
         tokens_out=usage.completion_tokens if usage else None,
     )
+
+
+def is_job(step: Step) -> bool:
+    """Whether a step is the end of a background run: no reply of a policy, files of its own."""
+    return step.action.background and step.facts.executed
 
 
 def repeats(action: Action, steps: Sequence[Step]) -> bool:

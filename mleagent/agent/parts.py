@@ -18,6 +18,7 @@ from .control import Control
 from .execute import Executor
 from .folder import SessionFolder
 from .install import Installer
+from .jobs import Jobs
 from .log import Log
 from .outcome import Yardstick
 from .perform import Performer
@@ -55,6 +56,7 @@ class Parts:
     confirm_refit: Callable[[float], bool]
     """Asked before a refit of a run that took this many seconds, when that is over ten minutes."""
     installer: Installer
+    jobs: Jobs
 
     @property
     def yardstick(self) -> Yardstick:
@@ -63,6 +65,6 @@ class Parts:
 
     def close(self) -> None:
         """Free everything; twice is harmless."""
-        for part in (self.policy, self.sandbox, self.executor.workspace.checkpoints, self.store):
+        for part in (self.jobs, self.policy, self.sandbox, self.executor.workspace.checkpoints, self.store):
             part.close()
         self.folder.unlock()

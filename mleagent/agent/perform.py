@@ -15,7 +15,7 @@ from .edits import EditRefused
 from .edits import apply as apply_edit
 from .execute import Executor, Hooks
 from .looks import look
-from .outcome import Outcome, repeats
+from .outcome import Outcome, is_job, repeats
 from .scorers import Command
 from .workspace import PathRefused, Workspace, inside, unified
 
@@ -76,6 +76,7 @@ class Performer:
 
     def _undo(self, count: int, steps: Sequence[Step]) -> Outcome:
         """Back to the checkpoint before the last `count` steps that changed files."""
+        steps = [step for step in steps if not is_job(step)]
         changing = [i for i, step in enumerate(steps) if step.diff or step.facts.executed]
         if not changing:
             return Outcome(body="There is nothing to undo.", redundant=True)

@@ -8,16 +8,20 @@ is none of its business. What it is made of is put together in `start.py`.
 
 from __future__ import annotations
 
+import errno
 from typing import Protocol
 
 from .. import clock, events
-from ..errors import PolicyError, SandboxError
+from ..errors import PolicyError, SandboxError, StoreError
 from ..records import Action, Completion, Session, State, Step
 from . import asking, flow, stuck
+from .collect import background, collect, told
 from .execute import Hooks
 from .outcome import Outcome, facts_of, is_better
 from .parts import Parts
 from .requests import serve
+
+_NO_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 class Ender(Protocol):
@@ -47,11 +51,30 @@ class Solver:
             while True:
                 self.step()
         except flow.Finished as end:
+            if end.status is None:
+                collect(self, at_end=True)
             result = finish(self, end)
         except (PolicyError, SandboxError) as error:
             result = finish(self, flow.Broken(str(error)))
+        except (StoreError, OSError) as error:
+            result = self._unwritable(finish, error)
         self.parts.emit(result)
         return result
+
+    def _unwritable(self, finish: Ender, error: StoreError | OSError) -> events.SessionEnd:
+        """The data folder takes no more. The step at hand is not committed, all before it are.
+
+        Raises StoreError where not even the end can be written.
+        """
+        if isinstance(error, OSError) and error.errno not in _NO_WRITING:
+            raise error
+        what = error.strerror if isinstance(error, OSError) else str(error)
+        mend = f"make room, then mleagent solve -r {self.session.id}"
+        why = f"the data folder {self.parts.home} can't be written ({what}); {mend}"
+        try:
+            return finish(self, flow.Broken(why))
+        except (StoreError, OSError):
+            raise StoreError(why) from error
 
     def step(self) -> None:
         """One step, committed. Raises Finished when there is no next one."""
@@ -91,6 +114,7 @@ class Solver:
         if control.leaving:
             raise flow.Interrupted
         control.stop.clear()
+        collect(self)
         serve(self, control.take_requests())
         words = control.take_words()
         if words:
@@ -118,6 +142,9 @@ class Solver:
             raise flow.Interrupted
         if rejection is not None:
             return Outcome(body=f"The user rejected this action. {rejection}".strip(), rejected=True)
+        of_job = background(self, action)
+        if of_job is not None:
+            return of_job
         parts.executor.limit_s = parts.budget.run_limit_s(parts.exec_limit_s)
         script = parts.performer.solution if baseline else ""
         outcome = parts.performer.perform(action, self.steps, self.best_bytes, self._hooks(), script)
@@ -135,6 +162,10 @@ class Solver:
             on_run=lambda command: emit(events.RunStart(command=command, limit_s=limit_s)),
             on_output=lambda text: emit(events.Output(text=text)),
         )
+
+    def commit(self, action: Action, outcome: Outcome, started: float) -> None:
+        """A step that no reply of the policy asked for just now: a background job's end."""
+        self._commit(action, None, outcome, False, started)
 
     def _commit(
         self, action: Action, completion: Completion | None, outcome: Outcome, repaired: bool, started: float
@@ -171,6 +202,9 @@ class Solver:
         )
 
     def _observe(self, outcome: Outcome) -> None:
+        if outcome.tree is not None:
+            self.parts.context.amend(told(outcome))
+            return
         left = self.parts.budget.steps_left
         words = self.parts.control.take_words()
         self.parts.context.observe(outcome.body, outcome.verdict, words, last=left == 1)

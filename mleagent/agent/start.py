@@ -20,6 +20,8 @@ from ..task.prepare import prepare
 from ..trajectory.store import Store
 from .assembly import policy_of, sandbox_of, solver_of
 from .folder import SessionFolder, is_live
+from .outcome import is_job
+from .scorers import SUBMISSION
 from .session import Solver
 from .wish import Wish, stored, task_of
 
@@ -90,7 +92,9 @@ def _restore(solver: Solver) -> None:
     if not solver.steps:
         parts.context.open(parts.prompt_settings)
         return
-    last = solver.steps[-1]
+    kept = [step for step in solver.steps if not is_job(step)]
+    last = kept[-1]
+    ended = solver.steps[solver.steps.index(last) + 1 :]
     parts.context.restore(parts.store.messages(last.id), sum(s.compaction for s in solver.steps))
     if last.index == 0:
         parts.context.open(parts.prompt_settings)
@@ -98,8 +102,23 @@ def _restore(solver: Solver) -> None:
     workspace = parts.executor.workspace
     workspace.restore(last.checkpoint)
     workspace.checkpoints.goto(last.checkpoint)
+    for job in ended:
+        parts.context.amend(job.observation)
+        for path, data in workspace.checkpoints.files(job.checkpoint).items():
+            if path != SUBMISSION and workspace.read(path) is None:
+                workspace.write(path, data)
+    _tell_lost(solver)
     workspace.resend_all()
     parts.budget.restore(solver.steps, solver.session.wall_s)
+
+
+def _tell_lost(solver: Solver) -> None:
+    """A job that ran when the earlier sitting ended is gone: say so to model and user."""
+    command = solver.parts.jobs.take_lost()
+    if command:
+        text = f"The background job `{command[:200]}` was lost when the session was interrupted."
+        solver.parts.context.amend(f"{text} Start it again if it is still wanted.")
+        solver.parts.emit(events.Notice(level="warning", text=text))
 
 
 def session_to_continue(store: Store, folder: Path | None, wanted: str = "") -> Session:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from ..records import Facts, Step
 from .flow import Stalled
+from .outcome import is_job
 
 SAME_ACTION = 3
 """The same action this many times in a row is a circle."""
@@ -25,8 +26,9 @@ def check(steps: Sequence[Step], patience: int = PATIENCE) -> None:
     """Raises Stalled when the trajectory shows one of the patterns above."""
     if _tail(steps, lambda s: s.facts.action == "invalid") >= INVALID_IN_A_ROW:
         raise Stalled(f"stalled: {INVALID_IN_A_ROW} malformed replies in a row")
-    if len(steps) >= SAME_ACTION:
-        last = [(s.action.kind, s.action.path, s.action.body, s.action.start) for s in steps[-SAME_ACTION:]]
+    chosen = [s for s in steps if not is_job(s)]
+    if len(chosen) >= SAME_ACTION:
+        last = [(s.action.kind, s.action.path, s.action.body, s.action.start) for s in chosen[-SAME_ACTION:]]
         if len(set(last)) == 1:
             raise Stalled(f"stalled: the same action {SAME_ACTION} times in a row")
     if _tail(steps, lambda s: not s.facts.executed) >= LOOKS_IN_A_ROW:

@@ -8,8 +8,10 @@ before anything is touched. Only regular files ever live here.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -91,6 +93,10 @@ class Workspace:
         pending, self._pending = self._pending, {}
         return pending
 
+    def pend(self, files: Mapping[str, bytes | None]) -> None:
+        """These could not be sent: they are pending again, but for what has changed since."""
+        self._pending = {**files, **self._pending}
+
     def resend(self, path: str) -> None:
         """Tell the sandbox this file again with the next run (it was given another version)."""
         data = self.read(path)
@@ -102,16 +108,30 @@ class Workspace:
         self._pending = {path: (self.root / path).read_bytes() for path in self.paths()}
 
     def absorb(self, changed: Mapping[str, bytes], removed: tuple[str, ...], keep: str = "") -> None:
-        """Take over what a run changed, except the file `keep` (the instrumented script)."""
-        for path, data in changed.items():
-            if path != keep:
-                try:
-                    self._store(inside(path), data)
-                except PathRefused:
-                    continue  # a name no action could use either
+        """Take over what a run changed, except the file `keep` (the instrumented script).
+
+        A name that no action could use is left out.
+        """
+        # Removals first: a file may stand where a folder was.
         for path in removed:
             if path != keep:
-                (self.root / inside(path)).unlink(missing_ok=True)
+                with contextlib.suppress(PathRefused):
+                    self._forget(inside(path))
+        for path, data in changed.items():
+            if path != keep:
+                with contextlib.suppress(PathRefused):
+                    self._store(inside(path), data)
+
+    def _forget(self, name: str) -> None:
+        """Remove a file, and folders that this leaves empty."""
+        target = self.root / name
+        with contextlib.suppress(NotADirectoryError, IsADirectoryError):
+            target.unlink(missing_ok=True)
+        for folder in target.parents:
+            if folder == self.root:
+                break
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def checkpoint(self, message: str) -> str:
         """Commit the present files; the commit's id."""
@@ -120,6 +140,15 @@ class Workspace:
     def tree(self) -> str | None:
         """Hash of all files as they are; None when some are too large to be checkpointed."""
         return self.checkpoints.tree(self.root, self.paths())
+
+    def checkpoint_of(self, files: Mapping[str, bytes], message: str) -> str:
+        """Commit other files than the present ones (a background job's); the commit's id."""
+        with tempfile.TemporaryDirectory(prefix="mleagent-job-") as folder:
+            for path, data in files.items():
+                target = Path(folder) / inside(path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+            return self.checkpoints.commit(Path(folder), sorted(files), message)
 
     def restore(self, commit: str) -> None:
         """Make the files those of `commit`; differences become pending."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .. import clock
 from ..agent.control import Request
 from ..agent.session import Solver
 from ..agent.workspace import unified
@@ -84,6 +85,25 @@ def _apply(solver: Solver, view: Renderer, argument: str) -> None:
     view.say(f"after the session: mleagent diff {solver.session.id}, then mleagent apply {solver.session.id}")
 
 
+def _jobs(solver: Solver, view: Renderer, argument: str) -> None:
+    """The background run: its state, its output's end, its end."""
+    jobs = solver.parts.jobs
+    job = jobs.job
+    if argument == "kill" and jobs.kill():
+        view.say("ending the job; its result is told at the next step", "yellow")
+        return
+    if job is None:
+        view.say("no background job runs")
+        return
+    state = "runs for" if jobs.running else "has ended, told at the next step; began before"
+    seconds = clock.monotonic() - job.began
+    view.say(f"job {job.number} {state} {lines.duration(seconds)}: {job.command}")
+    tail = job.tail.splitlines()[-(40 if argument == "tail" else 5) :]
+    for line in tail:
+        view.say(f"  │ {line}", "dim")
+    view.say("/jobs tail: more output · /jobs kill: end it", "dim")
+
+
 def _install(solver: Solver, view: Renderer, argument: str) -> None:
     """A package for this session's programs; the engine asks before anything is fetched."""
     if not argument:
@@ -107,6 +127,7 @@ COMMANDS: dict[str, Command] = {
     "budget": _ask_engine("budget", "changing the budget"),
     "model": _ask_engine("model", "changing the model"),
     "install": _install,
+    "jobs": _jobs,
     "submit": _ask_engine("submit", "submitting the best so far"),
     "apply": _apply,
     "quit": _quit,
@@ -120,6 +141,7 @@ HELP = {
     "label": "/label + or /label - 4: your word on a step, kept for learning",
     "budget": "/budget steps 60 or /budget time 2h",
     "model": "/model PATH.gguf, /model http://…, /model playbook",
+    "jobs": "the background run; /jobs tail: its output, /jobs kill: end it",
     "install": "/install NAME: a package for this session's programs, from outside, after a yes",
     "submit": "finish with the best submission so far",
     "apply": "how to copy the result into your folder",
