@@ -8,18 +8,20 @@ data never comes here, it is mounted, not copied.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from git import Actor, Blob, Commit, Repo, Tree
+from git import Actor, Blob, Commit, GitCommandError, Repo, Tree
 from git.objects.fun import tree_to_stream
 from gitdb import IStream
 from gitdb.util import to_bin_sha
 
 from ..clock import now
+from ..errors import StoreError
 
 _FILE, _TREE = 0o100644, 0o40000
 _AUTHOR = Actor("mleagent", "mleagent@localhost")
@@ -40,7 +42,23 @@ class Checkpoints:
         """Files the last commit left out, a line each."""
 
     def commit(self, root: Path, paths: Iterable[str], message: str) -> str:
-        """Commit these files of `root` on top of the last commit of this process; the commit's hex id."""
+        """Commit these files of `root` on top of the last commit of this process; the commit's hex id.
+
+        Raises StoreError or OSError when it can't be written.
+        """
+        with self._writing():
+            return self._commit(root, paths, message)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Git's own errors as a StoreError of one line."""
+        try:
+            yield
+        except GitCommandError as error:
+            said = " ".join(str(error.stderr).split()).removeprefix("stderr: ").strip("' ")
+            raise StoreError(f"checkpoints {self._git_dir}: {said}") from None
+
+    def _commit(self, root: Path, paths: Iterable[str], message: str) -> str:
         entries = {path: self._blob(root, path) for path in self._within_cap(root, paths)}
         tree = Tree(self._repo, self._tree(entries))
         parents = [self._head] if self._head else []
@@ -60,11 +78,15 @@ class Checkpoints:
         return self._head.hexsha
 
     def tree(self, root: Path, paths: Iterable[str]) -> str | None:
-        """The hex id of the tree that these files make, without a commit; None when one is over the cap."""
+        """The hex id of the tree that these files make, without a commit; None when one is over the cap.
+
+        Raises StoreError or OSError when it can't be written.
+        """
         kept = self._within_cap(root, paths)
         if self.skipped:
             return None
-        return self._tree({path: self._blob(root, path) for path in kept}).hex()
+        with self._writing():
+            return self._tree({path: self._blob(root, path) for path in kept}).hex()
 
     def goto(self, commit: str) -> None:
         """The next commit's parent is `commit` (resume, undo, fork)."""

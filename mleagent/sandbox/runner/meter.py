@@ -45,6 +45,7 @@ class Meter:
         """Start anew for a run under `limits`."""
         self._limits = limits
         self._kills = self._oom_kills()
+        self._files = {path: self._count(path) for path in self._watched}
         self._peak_mb = 0.0
         self._tree.max_rss_mb = 0.0
         self.oom = self.disk_full = False
@@ -76,13 +77,19 @@ class Meter:
     def _too_many_files(self) -> bool:
         """Names cost kernel memory; not every sandbox can have the file system bound their number."""
         allowed = files_allowed(int(self._limits["disk_mb"]))
-        for path in self._watched:
-            with contextlib.suppress(OSError):
-                there = os.statvfs(path)
-                if there.f_files - there.f_ffree > allowed:
-                    self.disk_full = True
-                    return True
+        for path, before in self._files.items():
+            # A run that finds too many may still remove them.
+            if self._count(path) > max(allowed, before):
+                self.disk_full = True
+                return True
         return False
+
+    @staticmethod
+    def _count(path: str) -> int:
+        with contextlib.suppress(OSError):
+            there = os.statvfs(path)
+            return there.f_files - there.f_ffree
+        return 0
 
     def watch_disk(self) -> None:
         """Note whether a writable file system is full right now."""
