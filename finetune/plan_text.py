@@ -1,7 +1,8 @@
-"""A plan line back to a plan: `extra-trees(leaf=2), log-target` as a person or a model wrote it.
+"""Plans and the room they take: a plan line back to a plan, and a plan cut until its program is short.
 
-The other direction is `ideas.plan_line`. Unknown names, parameters and values are left out, never an error,
-because models misspell.
+`read_plan` reads `extra-trees(leaf=2), log-target` as a person or a model wrote it (the other direction is
+`ideas.plan_line`). Unknown names, parameters and values are left out, never an error, because models
+misspell.
 """
 
 from __future__ import annotations
@@ -10,11 +11,27 @@ import ast
 import re
 
 from mleagent.policy.playbook.idea import Choice, Idea, Value
+from mleagent.records import Task
 
+from .compact import pieces, program
 from .ideas import Plan, get, tidy
 
 _CHOICE = re.compile(r"([A-Za-z0-9]+(?:-[A-Za-z0-9]+)*)(?:\(([^)]*)\))?")
 _VALUE = re.compile(r"(\w+)=([^,]+)")
+
+
+def within(task: Task, plan: Plan, most: int = 250) -> Plan:
+    """The plan with ideas dropped, the longest first, until its program has at most `most` pieces.
+
+    The model stays; where even its program is longer, that is what comes back.
+    """
+    while pieces(program(task, plan)) > most:
+        rest = [choice for choice in plan if (idea := get(choice.name)) and idea.kind != "model"]
+        if not rest:
+            break
+        shorter = [tuple(other for other in plan if other is not choice) for choice in rest]
+        plan = min(shorter, key=lambda cut: pieces(program(task, cut)))
+    return plan
 
 
 def read_plan(line: str) -> Plan:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from finetune.arena import Arena
 from finetune.compact import pieces, program, supported
 from finetune.ideas import IDEAS, draw_plan, fitting, get, ideas_for, plan_line, plan_of, tidy
-from finetune.plan_text import read_plan
+from finetune.plan_text import read_plan, within
 from finetune.plans import PANEL
 from mleagent.policy.playbook.brief import brief_of
 from mleagent.policy.playbook.idea import KINDS, Idea
@@ -116,6 +116,16 @@ def test_median_program_is_under_250_pieces(folder: Path) -> None:
         rng = Random(family)
         sizes += [pieces(program(task, draw_plan(brief_of(task), rng))) for _ in range(10)]
     assert sorted(sizes)[len(sizes) // 2] <= 250
+
+
+def test_a_plan_is_cut_until_its_program_is_short(folder: Path) -> None:
+    task = arena_of("codes", folder).task
+    plan = plan_of("linear-model", "grade-words", "code-letters", "code-numbers", "target-and-one-hot")
+    assert pieces(program(task, plan)) > 250
+    cut = within(task, plan)
+    assert pieces(program(task, cut)) <= 250 and len(cut) >= 2 and set(cut) < set(plan)
+    assert within(task, cut) == cut
+    assert [choice.name for choice in within(task, plan, most=10)] == ["linear-model"]
 
 
 def test_only_plain_tables_are_supported(folder: Path) -> None:
