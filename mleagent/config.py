@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import Field, ValidationError
 
@@ -47,8 +47,12 @@ class Settings(Record):
     """Layers of a GGUF model on the GPU; -1: all that fit, 0: none."""
     patience: int = Field(default=12, ge=1)
     """Valid submissions in a row without a gain after which a session ends."""
+    sample_first_mb: int = Field(default=200, ge=0)
+    """Train tables above this size (MiB) or a million rows: a new script first runs on a sample; 0: never."""
     checkpoint_mb: int = Field(default=200, ge=1)
     """Files of the work folder beyond this size in all are not checkpointed."""
+    gpu_share: Literal["auto", "keep", "park"] = "auto"
+    """Whether a model on the GPU makes room while a program uses it; auto: when less than half is free."""
     cache: bool = True
     """A program that ran before, on the same files and data, is not run again: its result is kept."""
     cache_mb: int = Field(default=1024, ge=1)

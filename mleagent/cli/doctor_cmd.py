@@ -44,10 +44,10 @@ def doctor(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a report.")] = False,
 ) -> None:
-    """Check this machine: python, memory, disk, sandboxes, models."""
+    """Check this machine: python, memory, disk, GPU, sandboxes, models."""
     settings = load_settings()
     removed = _clean() if clean else []
-    checks = [*_machine(), *_sandboxes(settings), *_models(settings)]
+    checks = [*_machine(), *_gpus(), *_sandboxes(settings), *_models(settings)]
     failed = any(check.state == "fail" for check in checks)
     if as_json:
         data = {
@@ -109,6 +109,12 @@ def _versions() -> list[str]:
         except importlib.metadata.PackageNotFoundError:
             found.append(f"{name} not installed")
     return found
+
+
+def _gpus() -> list[Check]:
+    from .doctor_gpu import lines
+
+    return [Check(section="gpu", name=one.name, state=one.state, detail=one.detail) for one in lines()]
 
 
 def _sandboxes(settings: Settings) -> list[Check]:

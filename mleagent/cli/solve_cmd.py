@@ -37,6 +37,12 @@ def solve(
     ] = None,
     image: Annotated[str | None, typer.Option(help="Container image to run in.")] = None,
     gpus: Annotated[str, typer.Option(help="GPUs for the sandbox, as docker's --gpus.")] = "",
+    gpu_share: Annotated[
+        str | None, typer.Option(help="A model on the GPU makes room for programs: auto, keep or park.")
+    ] = None,
+    cache: Annotated[
+        bool | None, typer.Option("--cache/--no-cache", help="Take a program that ran before from the cache.")
+    ] = None,
     mount: Annotated[list[Path] | None, typer.Option(help="Extra path to mount read-only.")] = None,
     reward: Annotated[str | None, typer.Option(help="Reward scheme.")] = None,
     start: Annotated[str | None, typer.Option(help="Your baseline script; runs as step 0.")] = None,
@@ -63,6 +69,7 @@ def solve(
     """Work on a task folder until there is a submission."""
     from ..agent.wish import Wish
     from ..config import load_settings, seconds
+    from ..sandbox.gpu import wanted
 
     if ask not in ("runs", "edits", "never"):
         raise InputError(f"--ask {ask!r}: choose runs, edits or never")
@@ -74,7 +81,10 @@ def solve(
         sandbox=sandbox,
         image=image,
         reward=reward,
+        gpu_share=gpu_share,
+        cache=cache,
     )
+    wanted(gpus)
     seconds(settings.time, "--time")
     seconds(settings.exec_limit, "--exec-limit")
     for path in mount or ():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -16,6 +17,7 @@ from ..errors import InputError, SandboxError, SandboxLostError
 from ..protocols import SandboxSpec
 from ..records import Execution, Limits
 from .client import Hello, RunnerClient, Setup
+from .gpu import GpuHeldError, Lease
 from .preload import preloads
 
 RUNNER_DIR = Path(__file__).with_name("runner")
@@ -41,6 +43,8 @@ class RunnerSandbox(ABC):
         self.spec = spec
         self._client: RunnerClient | None = None
         self._gaps: tuple[str, ...] = ()
+        self.gpu = Lease() if spec.gpus else None
+        """Held during every run that may use a GPU; replaced by whoever knows what has to make room."""
         self.python = ""
         """Version of the runner's Python, `3.11.7`; known once started."""
 
@@ -136,7 +140,11 @@ class RunnerSandbox(ABC):
                 "disk_mb": whole.disk_mb,
             }
         )
-        return self._runner().run(command, bounded, on_output, stop)
+        try:
+            with self.gpu.hold("a program in a sandbox", stop) if self.gpu else nullcontext():
+                return self._runner().run(command, bounded, on_output, stop)
+        except GpuHeldError as error:
+            return Execution(command=command, status="killed", detail=str(error), sandbox=self.kind)
 
     def pull(self, max_bytes: int) -> dict[str, bytes]:
         """Changed regular files of the work folder, smallest first, up to `max_bytes`."""

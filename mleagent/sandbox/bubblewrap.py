@@ -14,7 +14,7 @@ import sys
 
 from ..errors import UnavailableError
 from ..protocols import SandboxSpec
-from . import cgroup
+from . import cgroup, gpu
 from .base import RUNNER_INSIDE, RunnerSandbox
 from .client import RunnerClient, Setup
 from .env import Interpreter, clean_env, interpreter
@@ -80,9 +80,8 @@ class BubblewrapSandbox(RunnerSandbox):
             gaps.append(cgroup.NONE)
         if os.geteuid() == 0:
             gaps.append("started as root: programs keep root's user id, without its powers")
-        if self.spec.gpus:
-            gaps.append("GPUs are not passed in; use docker for that")
-        return tuple(gaps)
+        about_gpus = gpu.gap(self.spec.gpus)
+        return (*gaps, about_gpus) if about_gpus else tuple(gaps)
 
 
 def _file_pipes(spec: SandboxSpec, python: Interpreter) -> dict[str, int]:
@@ -108,6 +107,8 @@ def _options(spec: SandboxSpec, python: Interpreter, files: dict[str, int]) -> l
     for path, fd in files.items():
         options += ["--ro-bind-data", str(fd), path]
     options += ["--proc", "/proc", "--dev", "/dev"]
+    for source, path in plan["devices"]:
+        options += ["--dev-bind", source, path]
     for name in MASKED:
         if os.path.exists(f"/proc/{name}"):
             options += ["--ro-bind", "/dev/null", f"/proc/{name}"]

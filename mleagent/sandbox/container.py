@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ..config import data_home
-from ..errors import InputError
 from ..protocols import SandboxSpec
+from . import gpu
 from .base import RUNNER_DIR, RUNNER_INSIDE, package_binds
 
 WORK = "/kaggle/working"
@@ -152,14 +152,10 @@ def _selinux(info: Mapping[str, Any]) -> bool:
 
 
 def _gpus(text: str) -> list[Any]:
-    """Docker's `--gpus`: a number, `all`, or `device=0,1`. Not run on a GPU by our tests."""
+    """Docker's `--gpus`, see `gpu.wanted`. Not run on a GPU by our tests."""
     from docker.types import DeviceRequest
 
-    text = text.strip()
-    if text in ("", "0", "none"):
-        return []
-    if text.startswith("device="):
-        return [DeviceRequest(device_ids=text[len("device=") :].split(","), capabilities=[["gpu"]])]
-    if text == "all" or text.isdigit():
-        return [DeviceRequest(count=-1 if text == "all" else int(text), capabilities=[["gpu"]])]
-    raise InputError(f"--gpus {text!r} can't be read; write a number, all, or device=0,1")
+    which = gpu.wanted(text)
+    if isinstance(which, tuple):
+        return [DeviceRequest(device_ids=list(which), capabilities=[["gpu"]])]
+    return [DeviceRequest(count=which, capabilities=[["gpu"]])] if which else []

@@ -20,7 +20,7 @@ from typing import Any
 from ..config import data_home
 from ..errors import UnavailableError
 from ..protocols import SandboxSpec
-from . import cgroup
+from . import cgroup, gpu
 from .base import RUNNER_DIR, RUNNER_INSIDE, RunnerSandbox, package_binds
 from .client import RunnerClient, Setup
 from .env import SYSTEM, Interpreter, clean_env, interpreter
@@ -113,9 +113,8 @@ class NamespacesSandbox(RunnerSandbox):
         gaps = ["the kernel is shared with this machine"]
         if self._process is not None and self._cgroup is None:
             gaps.append(cgroup.NONE)
-        if self.spec.gpus:
-            gaps.append("GPUs are not passed in; use docker for that")
-        return tuple(gaps)
+        about_gpus = gpu.gap(self.spec.gpus)
+        return (*gaps, about_gpus) if about_gpus else tuple(gaps)
 
 
 # --- what is seen inside ------------------------------------------------------
@@ -144,6 +143,7 @@ def root_plan(spec: SandboxSpec, python: Interpreter) -> dict[str, Any]:
         "links": links,
         "binds": binds,
         "files": list(_FILES),
+        "devices": [(str(node), f"/dev/{node.name}") for node in gpu.device_nodes(spec.gpus)],
         "tmpfs": [(WORK, work_mb(spec)), ("/tmp", work_mb(spec)), ("/dev/shm", work_mb(spec))],
     }
 

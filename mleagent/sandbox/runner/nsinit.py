@@ -131,7 +131,7 @@ def _build_root(plan: dict[str, Any], uid: int) -> None:
         # Names cost kernel memory too, so their number is bounded beside their size.
         data = f"{own}mode=0755,size={size_mb}m,nr_inodes={files_allowed(size_mb)}"
         linux.mount("tmpfs", root + path, "tmpfs", _HARDENED, data)
-    _devices(root)
+    _devices(root, plan["devices"])
     _proc(root)
     linux.set_mount_flags(root, linux.MS_RDONLY, recursive=False)
 
@@ -150,9 +150,9 @@ def _bind(source: str, target: str, flags: int = linux.MS_RDONLY | _HARDENED) ->
     linux.set_mount_flags(target, flags)
 
 
-def _devices(root: str) -> None:
-    for name in _DEVICES:
-        _bind(f"/dev/{name}", f"{root}/dev/{name}", flags=linux.MS_NOSUID | linux.MS_NOEXEC)
+def _devices(root: str, more: list[list[str]]) -> None:
+    for source, path in [*((f"/dev/{name}", f"/dev/{name}") for name in _DEVICES), *more]:
+        _bind(source, root + path, flags=linux.MS_NOSUID | linux.MS_NOEXEC)
     links = (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"))
     for name, target in links:
         os.symlink(target, f"{root}/dev/{name}")

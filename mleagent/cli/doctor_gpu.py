@@ -1,0 +1,36 @@
+"""The GPU's part of `mleagent doctor`: what there is, whether containers can have it, who holds it."""
+
+from __future__ import annotations
+
+import shutil
+from typing import NamedTuple
+
+from ..sandbox import gpu
+
+
+class Line(NamedTuple):
+    """One line of the report; `state` as in `doctor_cmd.Check`."""
+
+    name: str
+    state: str
+    detail: str
+
+
+def lines() -> list[Line]:
+    """What can be said without using a GPU; takes the time `nvidia-smi` does."""
+    found = gpu.gpus()
+    if not found:
+        why = "nvidia-smi sees none" if shutil.which("nvidia-smi") else "there is no nvidia-smi"
+        return [Line("nvidia", "info", f"no GPU ({why}): models and programs run on the CPU")]
+    about = [
+        Line("nvidia", "ok", f"{card.name}, {card.memory_mb} MiB, {card.free_mb} MiB free") for card in found
+    ]
+    tool = gpu.toolkit()
+    missing = "docker can't hand a GPU to a container; install nvidia-container-toolkit"
+    about.append(Line("toolkit", "ok" if tool else "warn", tool or f"not installed: {missing}"))
+    if not gpu.device_nodes("all"):
+        about.append(
+            Line("devices", "warn", f"no {gpu.DEV}/nvidia*: bubblewrap and namespaces run on the CPU")
+        )
+    holder = gpu.Lease().holder()
+    return [*about, Line("lease", "info", f"held by {holder}" if holder else "free")]
