@@ -63,7 +63,8 @@ def wait_until_warm(box: Sandbox) -> None:
     box.put(
         {"wait.py": b"import sys\nthere = 'sklearn.ensemble' in sys.modules\nimport numpy\nprint(there)\n"}
     )
-    assert box.run("python wait.py").output == "True\n"
+    outputs = (box.run("python wait.py").output for _ in range(10))
+    assert any(output == "True\n" for output in outputs)
     box.put({"wait.py": None})
 
 
