@@ -36,6 +36,7 @@ from .recall import Recall
 from .scorers import Claimed, Command, HeldOut
 from .session import Solver
 from .templates import Templates
+from .trial import Trial
 from .wish import Wish
 from .workspace import Workspace
 
@@ -136,6 +137,7 @@ def solver_of(
         executor.recall = Recall(cache, workspace, sandbox, task.content_hash, session.seed)
     if isinstance(executor.scorer, Command):
         executor.scorer.restore(steps[0].score.value if steps and steps[0].score else None)
+    executor.trial = trial_of(task, settings, sandbox, make_sandbox)
     solution = lay_out(task, workspace, fresh=not steps)
     added = listed(*packages_of(sandbox))
     packages = merged(sandbox.packages(), *packages_of(sandbox))
@@ -204,6 +206,25 @@ def notebook_code(path: Path) -> str:
         raise InputError(f"--start {path.name}: not a readable notebook ({error})") from None
     lines = "\n\n".join(sources).splitlines()
     return "\n".join(f"# {line}" if line.lstrip().startswith(("!", "%")) else line for line in lines) + "\n"
+
+
+def trial_of(
+    task: Task, settings: Settings, sandbox: Sandbox, make_sandbox: Callable[[Path], Sandbox]
+) -> Trial | None:
+    """Trial runs on a sample, where the tables are large."""
+    from ..task.sample import is_large, sample_public
+
+    if not is_large(task, settings.sample_first_mb):
+        return None
+
+    def make() -> Sandbox:
+        small = make_sandbox(sample_public(task, data_home()))
+        if isinstance(spec := getattr(small, "spec", None), SandboxSpec):
+            env = (*spec.env, ("MLEAGENT_SAMPLE", "1"))
+            small.spec = spec.model_copy(update={"env": env})  # type: ignore[attr-defined]
+        return small
+
+    return Trial(make)
 
 
 def packages_of(sandbox: Sandbox) -> tuple[Path, ...]:

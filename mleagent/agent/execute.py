@@ -24,6 +24,7 @@ from .outcome import Outcome
 from .recall import Recall
 from .report import observation, verdict_line
 from .scorers import SUBMISSION, Command, Scorer, self_reported
+from .trial import Trial
 from .workspace import Workspace
 
 Emit = Callable[[str], None]
@@ -66,6 +67,8 @@ class Executor:
         self.scorer: Scorer | None = None
         self.recall: Recall | None = None
         """The execution cache; None: everything runs."""
+        self.trial: Trial | None = None
+        """Runs new scripts on a sample first; None: the data is small."""
         self._lost = 0
         self.limit_s = limits.wall_s
         """Wall limit of the next run in seconds; the loop sets it from the budget."""
@@ -101,7 +104,7 @@ class Executor:
         kept = collect(program, run.output, run.line_times, grade, fresh is not None)
         safe = self.redacted(clean)
         return Outcome(
-            body=observation(safe, self.sandbox.skipped),
+            body=f"{observation(safe, self.sandbox.skipped)}\n{self._trial_note(path)}".rstrip("\n"),
             verdict=verdict_line(grade),
             execution=self._with_eval(safe),
             grade=grade,
@@ -116,10 +119,18 @@ class Executor:
     ) -> Execution:
         """The run from the cache, else for real."""
         on_output, recall = _hiding_milestones(hooks.on_output), self.recall
+        if self.trial:
+            self.trial.note = ""
         key = recall.key(command, program, limits) if recall else None
         if recall and key and (kept := recall.replay(key, program, limits, path)):
             on_output(kept.output)
             return kept
+        if self.trial and path:
+            own = self.workspace.read(path) or b""
+            files = self._whole(path, program)
+            crashed = self.trial.crash(command, files, own, limits, on_output, hooks.stop)
+            if crashed:
+                return crashed
         pending = self.workspace.take_pending()
         if path:
             pending[path] = program.source.encode()
@@ -129,6 +140,14 @@ class Executor:
                 recall.keep(key, program, run, changed)
 
         return self._run(command, pending, limits, on_output, hooks.stop, path, keep)
+
+    def _whole(self, path: str, program: Instrumented) -> dict[str, bytes | None]:
+        """All files of the workspace, with the instrumented script."""
+        files: dict[str, bytes | None] = {name: self.workspace.read(name) for name in self.workspace.paths()}
+        return {**files, path: program.source.encode()}
+
+    def _trial_note(self, path: str) -> str:
+        return self.trial.note if self.trial and path else ""
 
     def _run(
         self,
