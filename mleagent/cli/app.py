@@ -33,6 +33,7 @@ COMMANDS = {
     "apply": Lazy(f"{_HERE}.apply_cmd", "apply", "Copy a session's best solution into its folder."),
     "diff": Lazy(f"{_HERE}.apply_cmd", "diff", "Show what apply would change."),
     "metrics": Lazy(f"{_HERE}.metrics_cmd", "metrics", "List the metrics tasks can be scored by."),
+    "bundle": Lazy(f"{_HERE}.bundle_cmd", "app", "Carry wheels, image and models to a machine offline."),
     "doctor": Lazy(f"{_HERE}.doctor_cmd", "doctor", "Check this machine: sandboxes, models, memory, disk."),
     "config": Lazy(f"{_HERE}.config_cmd", "config", "Show settings and where they come from, or set one."),
 }
