@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .. import clock, events
 from ..errors import ContextOverflowError
-from ..records import Action, Completion
+from ..records import Action, Completion, State
 from . import actions, flow
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _complete(solver: Solver) -> Completion:
     parts, started = solver.parts, clock.monotonic()
     seed = solver.session.seed * 100_003 + solver.next_index()
     completion = parts.policy.complete(
-        parts.context.prompt(solver.state()),
+        parts.context.prompt(state_of(solver)),
         parts.sampling.model_copy(update={"seed": seed}),
         on_text=lambda text: parts.emit(events.Text(text=text)),
         stop=parts.control.stop,
@@ -66,5 +66,23 @@ def _complete(solver: Solver) -> Completion:
 def _compact(solver: Solver) -> None:
     parts = solver.parts
     limit = parts.policy.context_tokens or UNKNOWN_CONTEXT
-    parts.context.compact(solver.state(), parts.prompt_settings, CHARS_PER_TOKEN * limit)
+    parts.context.compact(state_of(solver), parts.prompt_settings, CHARS_PER_TOKEN * limit)
     parts.emit(events.Notice(text="the prompt was compacted to fit the model's context"))
+
+
+def state_of(solver: Solver) -> State:
+    """What the policy may look at."""
+    session, budget, parts = solver.session, solver.parts.budget, solver.parts
+    return State(
+        task=session.task,
+        steps=tuple(solver.steps),
+        best=session.best,
+        best_step_id=session.best_step_id,
+        instruction=session.instruction,
+        steps_left=budget.steps_left,
+        time_left_s=budget.time_left_s,
+        exec_limit_s=budget.run_limit_s(parts.exec_limit_s),
+        packages=parts.packages,
+        solution=parts.performer.solution,
+        seed=session.seed,
+    )

@@ -8,20 +8,18 @@ is none of its business. What it is made of is put together in `start.py`.
 
 from __future__ import annotations
 
-import errno
 from typing import Protocol
 
 from .. import clock, events
 from ..errors import PolicyError, SandboxError, StoreError
-from ..records import Action, Completion, Session, State, Step
+from ..records import Action, Completion, Session, Step
 from . import asking, flow, stuck
 from .collect import background, collect, told
 from .execute import Hooks
 from .outcome import Outcome, facts_of, is_better
 from .parts import Parts
 from .requests import serve
-
-_NO_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+from .unwritable import end_unwritable
 
 
 class Ender(Protocol):
@@ -57,24 +55,9 @@ class Solver:
         except (PolicyError, SandboxError) as error:
             result = finish(self, flow.Broken(str(error)))
         except (StoreError, OSError) as error:
-            result = self._unwritable(finish, error)
+            result = end_unwritable(self, finish, error)
         self.parts.emit(result)
         return result
-
-    def _unwritable(self, finish: Ender, error: StoreError | OSError) -> events.SessionEnd:
-        """The data folder takes no more. The step at hand is not committed, all before it are.
-
-        Raises StoreError where not even the end can be written.
-        """
-        if isinstance(error, OSError) and error.errno not in _NO_WRITING:
-            raise error
-        what = error.strerror if isinstance(error, OSError) else str(error)
-        mend = f"make room, then mleagent solve -r {self.session.id}"
-        why = f"the data folder {self.parts.home} can't be written ({what}); {mend}"
-        try:
-            return finish(self, flow.Broken(why))
-        except (StoreError, OSError):
-            raise StoreError(why) from error
 
     def step(self) -> None:
         """One step, committed. Raises Finished when there is no next one."""
@@ -93,17 +76,6 @@ class Solver:
         self._commit(action, completion, outcome, repaired, started)
         if action.kind == "submit":
             raise flow.Submitted
-
-    def state(self) -> State:
-        """What the policy may look at."""
-        budget, parts = self.parts.budget, self.parts
-        return State(
-            task=self.session.task, steps=tuple(self.steps), best=self.session.best,
-            best_step_id=self.session.best_step_id, instruction=self.session.instruction,
-            steps_left=budget.steps_left, time_left_s=budget.time_left_s,
-            exec_limit_s=budget.run_limit_s(parts.exec_limit_s), packages=parts.packages,
-            solution=parts.performer.solution, seed=self.session.seed,
-        )  # fmt: skip
 
     def _border(self) -> None:
         """Between two steps: the user's wishes, then the limits."""
