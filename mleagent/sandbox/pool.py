@@ -12,8 +12,7 @@ import atexit
 import collections
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from threading import Event
 
 from .. import clock
@@ -21,11 +20,13 @@ from ..errors import MleagentError, SandboxError, UnavailableError
 from ..protocols import Sandbox, SandboxSpec
 from ..records import Record
 from .machine_budget import MachineBudget
+from .pool_places import Place, Places
 
 _POLL_S = 0.1
 _LEAST_CPUS = 0.5
 _TRUSTED_S = 1.0
 """An idle sandbox is asked again whether it is well after this long."""
+_CLOSED = "the pool of sandboxes is closed"
 
 
 class PoolStats(Record):
@@ -34,26 +35,15 @@ class PoolStats(Record):
     started: int = 0
     """Sandboxes made."""
     reused: int = 0
-    """Leases served by a used one."""
+    """Leases served by one that was there."""
     failed_resets: int = 0
     """Used sandboxes that could not be proved clean, and were ended."""
     idle: int = 0
     leased: int = 0
 
 
-@dataclass(eq=False)
-class _Held:
-    """A sandbox of the pool's; `spec` says what it may use."""
-
-    key: tuple[object, ...]
-    spec: SandboxSpec
-    sandbox: Sandbox
-    since: float = 0.0
-    """When it became idle."""
-
-
 class Pool:
-    """At most `size` sandboxes, lent out one user at a time. Thread-safe."""
+    """At most `size` sandboxes, each lent to one user at a time. Thread-safe."""
 
     def __init__(
         self,
@@ -72,8 +62,7 @@ class Pool:
         self.size = size or max(1, round(self._budget.cpus))
         self._idle_s = idle_s
         self._changed = threading.Condition()
-        self._idle: list[_Held] = []
-        self._busy: list[_Held | SandboxSpec] = []
+        self._places = Places(self.size, self._budget)
         self._waiting: collections.deque[object] = collections.deque()
         self._started = self._reused = self._failed = 0
         self._closed = False
@@ -93,43 +82,44 @@ class Pool:
         UnavailableError when `stop` is set or `timeout_s` passes before one is free,
         SandboxError when none can be started.
         """
-        held = self._take(self._granted(spec), stop, timeout_s)
+        place = self._take(self._granted(spec), stop, timeout_s)
         try:
-            yield held.sandbox
+            yield _of(place)
         finally:
-            self._give_back(held)
+            self._give_back(place)
 
     def prepare(self, spec: SandboxSpec, count: int = 1) -> int:
         """Start up to `count` idle sandboxes ahead, as far as there is room; how many were started."""
-        spec, made = self._granted(spec), 0
-        for _ in range(count):
+        spec = self._granted(spec)
+        for made in range(count):
             with self._changed:
-                if self._closed or self._waiting or not self._fits(spec):
-                    break
-                self._busy.append(spec)
-            held = self._start(spec)
-            made += 1
-            self._park(held)
-        return made
+                if self._closed or self._waiting or not self._places.fits(spec):
+                    return made
+                place = self._places.reserve(spec)
+            self._start(place)
+            self._park(place)
+        return count
 
     @property
     def stats(self) -> PoolStats:
         """Counts so far, and what is held now."""
         with self._changed:
             return PoolStats(
-                started=self._started, reused=self._reused, failed_resets=self._failed,
-                idle=len(self._idle), leased=len(self._busy),
-            )  # fmt: skip
+                started=self._started,
+                reused=self._reused,
+                failed_resets=self._failed,
+                idle=len(self._places.idle),
+                leased=len(self._places.busy),
+            )
 
     def close(self) -> None:
         """End every sandbox, lent ones too; twice is harmless. Nothing can be leased afterwards."""
         with self._changed:
             self._closed = True
-            gone = [*self._idle, *(held for held in self._busy if isinstance(held, _Held))]
-            self._idle.clear()
+            gone = [*self._places.idle, *self._places.busy]
+            self._places.idle.clear()
             self._changed.notify_all()
-        for held in gone:
-            _end(held.sandbox)
+        _end(gone)
         atexit.unregister(self.close)
 
     def __enter__(self) -> Pool:
@@ -145,8 +135,24 @@ class Pool:
         limits = spec.limits.model_copy(update={"cpus": min(spec.limits.cpus, share)})
         return spec.model_copy(update={"limits": limits})
 
-    def _take(self, spec: SandboxSpec, stop: Event | None, timeout_s: float | None) -> _Held:
-        key = _key(spec)
+    def _take(self, spec: SandboxSpec, stop: Event | None, timeout_s: float | None) -> Place:
+        place, gone = self._wait_for(spec, stop, timeout_s)
+        if place.sandbox is not None and self._answers(place):
+            with self._changed:
+                self._reused += 1
+            return place
+        if place.sandbox is not None:
+            gone = [Place(place.spec, place.key, place.sandbox)]
+            place.sandbox = None
+            with self._changed:
+                self._failed += 1
+        self._start(place, gone)
+        return place
+
+    def _wait_for(
+        self, spec: SandboxSpec, stop: Event | None, timeout_s: float | None
+    ) -> tuple[Place, list[Place]]:
+        """Stand in line until a place can be claimed; see `Places.claim`."""
         deadline = None if timeout_s is None else clock.monotonic() + timeout_s
         ticket = object()
         with self._changed:
@@ -154,11 +160,10 @@ class Pool:
             try:
                 while True:
                     if self._closed:
-                        raise UnavailableError("the pool of sandboxes is closed")
-                    if self._waiting[0] is ticket:
-                        found, gone = self._claim(key, spec)
-                        if found is not None or gone is not None:
-                            break
+                        raise UnavailableError(_CLOSED)
+                    claimed = self._places.claim(spec) if self._waiting[0] is ticket else None
+                    if claimed is not None:
+                        return claimed
                     if stop is not None and stop.is_set():
                         raise UnavailableError("stopped while waiting for a sandbox")
                     if deadline is not None and clock.monotonic() >= deadline:
@@ -167,148 +172,93 @@ class Pool:
             finally:
                 self._waiting.remove(ticket)
                 self._changed.notify_all()
-        if found is None:
-            return self._start(spec, gone or ())
-        return found if self._answers(found) else self._replaced(found)
 
-    def _claim(self, key: tuple[object, ...], spec: SandboxSpec) -> tuple[_Held | None, list[_Held] | None]:
-        """An idle sandbox; or the room for a new one, with the idle ones to end for it; or (None, None)."""
-        for held in reversed(self._idle):
-            if held.key == key:
-                self._idle.remove(held)
-                self._busy.append(held)
-                self._reused += 1
-                return held, None
-        gone: list[_Held] = []
-        while not self._fits(spec) and self._idle:
-            gone.append(self._idle.pop(0))  # the one that has been idle longest
-        if self._fits(spec):
-            self._busy.append(spec)
-            return None, gone
-        self._idle[:0] = gone
-        return None, None
-
-    def _fits(self, spec: SandboxSpec) -> bool:
-        """Whether one more may be; the first always may, however large."""
-        specs = [held.spec for held in self._idle]
-        specs += [held.spec if isinstance(held, _Held) else held for held in self._busy]
-        memory = sum(other.limits.memory_mb for other in specs) + spec.limits.memory_mb
-        return not specs or (len(specs) < self.size and memory <= self._budget.memory_mb)
-
-    def _start(self, spec: SandboxSpec, instead_of: Sequence[_Held] = ()) -> _Held:
-        """Start one in the place reserved under `spec`, which is freed when that fails."""
-        try:
-            for other in instead_of:
-                _end(other.sandbox)
-            sandbox = self._make(spec)
-            sandbox.start()
-        except BaseException:
-            with self._changed:
-                self._leave(spec)
-            raise
-        held = _Held(_key(spec), spec, sandbox)
-        with self._changed:
-            self._started += 1
-            self._leave(spec)
-            if not self._closed:
-                self._busy.append(held)
-                return held
-        _end(sandbox)
-        raise UnavailableError("the pool of sandboxes is closed")
-
-    def _answers(self, held: _Held) -> bool:
+    def _answers(self, place: Place) -> bool:
         """Whether one that was idle for a while is still there (an engine may have ended it)."""
-        if clock.monotonic() - held.since < _TRUSTED_S:
+        if clock.monotonic() - place.since < _TRUSTED_S:
             return True
         try:
-            held.sandbox.reset()
+            _of(place).reset()
         except MleagentError:
             return False
         return True
 
-    def _replaced(self, held: _Held) -> _Held:
+    def _start(self, place: Place, instead_of: Iterable[Place] = ()) -> None:
+        """Start a sandbox in an empty busy place, which is given up when that fails."""
+        try:
+            _end(instead_of)
+            sandbox = self._make(place.spec)
+            sandbox.start()
+        except BaseException:
+            with self._changed:
+                self._leave(place)
+            raise
         with self._changed:
-            self._failed += 1
-            self._reused -= 1
-            self._leave(held)
-            self._busy.append(held.spec)
-        return self._start(held.spec, [held])
+            self._started += 1
+            place.sandbox = sandbox
+            if not self._closed:
+                return
+            self._leave(place)
+        _end([place])
+        raise UnavailableError(_CLOSED)
 
     # --- giving back ---
 
-    def _give_back(self, held: _Held) -> None:
+    def _give_back(self, place: Place) -> None:
         try:
-            held.sandbox.reset()
-        except MleagentError:
-            _end(held.sandbox)
+            _of(place).reset()
+        except BaseException as error:
+            _end([place])
             with self._changed:
                 self._failed += 1
-                self._leave(held)
+                self._leave(place)
+            if not isinstance(error, MleagentError):
+                raise
             return
-        except BaseException:
-            _end(held.sandbox)
-            with self._changed:
-                self._leave(held)
-            raise
-        self._park(held)
+        self._park(place)
 
-    def _park(self, held: _Held) -> None:
+    def _park(self, place: Place) -> None:
         """Make a clean sandbox idle, or end it when the pool was closed meanwhile."""
         with self._changed:
-            self._leave(held)
+            self._leave(place)
             if not self._closed:
-                held.since = clock.monotonic()
-                self._idle.append(held)
-                self._watch_idle()
+                place.since = clock.monotonic()
+                self._places.idle.append(place)
+                if self._janitor is None:
+                    self._janitor = threading.Thread(target=self._tidy, name="sandbox-pool", daemon=True)
+                    self._janitor.start()
                 return
-        _end(held.sandbox)
+        _end([place])
 
-    def _leave(self, one: _Held | SandboxSpec) -> None:
-        """Free a place; the condition is held."""
-        index = next(i for i, other in enumerate(self._busy) if other is one)
-        del self._busy[index]
+    def _leave(self, place: Place) -> None:
+        """The place is no longer busy; the lock is held."""
+        self._places.busy.remove(place)
         self._changed.notify_all()
 
-    # --- idle ones ---
-
-    def _watch_idle(self) -> None:
-        if self._janitor is None or not self._janitor.is_alive():
-            self._janitor = threading.Thread(target=self._tidy, name="sandbox-pool", daemon=True)
-            self._janitor.start()
-
     def _tidy(self) -> None:
+        """The janitor's thread: ends what has been idle too long, and itself when nothing is idle."""
         pause = Event()
-        while self._tidy_once():
+        while True:
+            with self._changed:
+                old = self._places.expired(clock.monotonic() - self._idle_s)
+                left = bool(self._places.idle)
+                if not left:
+                    self._janitor = None
+                self._changed.notify_all()
+            _end(old)
+            if not left:
+                return
             pause.wait(max(0.05, min(5.0, self._idle_s / 4)))
 
-    def _tidy_once(self) -> bool:
-        """End what has been idle too long; False when nothing is left to watch."""
-        with self._changed:
-            now = clock.monotonic()
-            old = [held for held in self._idle if now - held.since >= self._idle_s]
-            self._idle = [held for held in self._idle if held not in old]
-            if not self._idle:
-                self._janitor = None
-            left = bool(self._idle)
-            if old:
-                self._changed.notify_all()
-        for held in old:
-            _end(held.sandbox)
-        return left
+
+def _of(place: Place) -> Sandbox:
+    assert place.sandbox is not None
+    return place.sandbox
 
 
-def _key(spec: SandboxSpec) -> tuple[object, ...]:
-    """Equal for specs that one sandbox can serve: all but who asks; the folder by identity, not by name."""
-    there = spec.public.stat()
-    return (
-        spec.model_copy(update={"session_id": ""}).model_dump_json(),
-        there.st_dev,
-        there.st_ino,
-        there.st_mtime_ns,
-    )
-
-
-def _end(sandbox: Sandbox) -> None:
-    # What an engine has to say about a sandbox nobody wants any more concerns nobody.
-    with contextlib.suppress(SandboxError, OSError):
-        sandbox.close()
+def _end(places: Iterable[Place]) -> None:
+    for place in places:
+        # What an engine has to say about a sandbox nobody wants any more concerns nobody.
+        with contextlib.suppress(SandboxError, OSError):
+            if place.sandbox is not None:
+                place.sandbox.close()
