@@ -34,6 +34,8 @@ def step(event: StepEnd) -> str:
     elif facts.executed:
         parts.append(facts.status or "")
     parts.append(duration(record.duration_s))
+    if record.execution and record.execution.cached:
+        parts.append(f"(from the cache; it took {duration(record.execution.duration_s)})")
     text = " ".join(part for part in parts if part)
     if event.reward:
         text += f" · reward {event.reward.total:.2f}"

@@ -144,7 +144,10 @@ class Terminal:
         cached = sum((s.completion.usage.cached_tokens or 0) for s in solver.steps if s.completion)
         prompted = sum((s.completion.usage.prompt_tokens or 0) for s in solver.steps if s.completion)
         if prompted:
-            bits.append(f"cache {cached / prompted:.0%}")
+            bits.append(f"prompt cache {cached / prompted:.0%}")
+        kept = sum(1 for s in solver.steps if s.execution and s.execution.cached)
+        if kept:
+            bits.append(f"{kept} runs from the cache" if kept > 1 else "1 run from the cache")
         if session.best is not None:
             bits.append(f"best {lines.with_error(session.best)}")
         return FormattedText([("bold", f" {self._view.doing} "), ("", "· " + " · ".join(bits))])
