@@ -147,6 +147,14 @@ def _has_categories(draft: Draft) -> bool:
     return bool(brief.category or brief.group) or _made(draft) or not brief.known
 
 
+def _dummies(draft: Draft) -> bool:
+    """Whether categories become columns at once, by pandas: the shortest way, unless a step on numbers
+    alone, another encoder or a text asks for columns to be kept apart.
+    """
+    apart = draft.encode or draft.brief.text or draft.scale or draft.numeric_extra
+    return _has_categories(draft) and not apart
+
+
 def _columns(draft: Draft) -> list[str]:
     """Lines that make columns, between reading and the model."""
     brief, frames = draft.brief, draft.frames
@@ -162,12 +170,15 @@ def _columns(draft: Draft) -> list[str]:
     lines += draft.images
     if "num" in uses:
         lines.append(_NUMBERS)
-    if "cat" in uses or brief.text or (_has_categories(draft) and not _made(draft)):
+    apart = _has_categories(draft) and not _dummies(draft)
+    if "cat" in uses or brief.text or (apart and not _made(draft)):
         lines.append(_OTHERS)
     if brief.text:
         lines += ["text = X[cat].nunique().idxmax()", "cat = cat.drop(text)"]
     lines += frames
-    if _made(draft):
+    if _dummies(draft):
+        lines.append("X = pd.get_dummies(X)")
+    elif _made(draft):
         lines.append(_OTHERS + (".drop(text)" if brief.text else ""))
     return lines
 
@@ -186,15 +197,21 @@ def _number_steps(draft: Draft) -> list[str]:
     """Steps on number columns: what the plan says, else what the model wants."""
     gaps = draft.brief.missing or bool(draft.frames) or not draft.brief.known
     impute = draft.impute or ("SimpleImputer()" if "impute" in draft.needs and gaps else "")
-    default = (
-        "MinMaxScaler()"
-        if "positive" in draft.needs
-        else "StandardScaler()"
-        if "scale" in draft.needs
-        else ""
-    )
     early = [step for step in draft.numeric_extra if "Polynomial" in step or "Spline" in step]
-    return [impute, draft.scale or default, *(s for s in draft.numeric_extra if s not in early), *early]
+    return [
+        impute,
+        draft.scale or _usual_scaler(draft),
+        *(s for s in draft.numeric_extra if s not in early),
+        *early,
+    ]
+
+
+def _usual_scaler(draft: Draft) -> str:
+    if "positive" in draft.needs:
+        return "MinMaxScaler()"
+    if "scale" not in draft.needs:
+        return ""
+    return "RobustScaler()" if _dummies(draft) else "StandardScaler()"  # which leaves rare 0/1 as they are
 
 
 def _encoder(draft: Draft) -> str:
@@ -212,7 +229,7 @@ def _prepared(draft: Draft) -> list[str]:
     """The steps before the model, as arguments of a pipeline."""
     steps = [step for step in _number_steps(draft) if step]
     parts = []
-    if _has_categories(draft):
+    if _has_categories(draft) and not _dummies(draft):
         parts.append(f"({_encoder(draft)}, cat)")
     if draft.brief.text:
         parts.append(f"({_vectoriser(draft)}, text)")

@@ -192,7 +192,7 @@ _BENT = (
     _model("polynomial-model", "squares and products under a linear model", _RIDGE, _LOGISTIC, LINEAR,
            numeric(2, 14), {"alpha": (1.0, 10.0)}, numbers="PolynomialFeatures(2)"),
     _model("cubic-model", "all terms of third degree under a linear model", _RIDGE, _LOGISTIC, LINEAR,
-           numeric(2, 7), {"alpha": (3.0, 10.0)}, numbers="PolynomialFeatures(3)"),
+           numeric(2, 5), {"alpha": (3.0, 10.0)}, numbers="PolynomialFeatures(3)"),
     _model("stepwise-model", "numbers cut into bins under a linear model", _RIDGE, _LOGISTIC, LINEAR,
            numeric(1, 30), {"bins": (6, 10, 4), "alpha": (3.0,)},
            numbers="KBinsDiscretizer(<bins>)"),

@@ -43,7 +43,7 @@ def _bag(draft: Draft, params: Params) -> None:
 def _threshold(draft: Draft, params: Params) -> None:
     if not draft.regress:
         scorer = _SCORERS.get(draft.brief.metric, "balanced_accuracy")
-        draft.wrap.append(f'TunedThresholdClassifierCV({{}}, scoring="{scorer}", cv=3)')
+        draft.wrap.append(f'TunedThresholdClassifierCV({{}}, scoring="{scorer}", cv=2)')
 
 
 def _beside(regressor: str, classifier: str, needs: str) -> Contribution:
