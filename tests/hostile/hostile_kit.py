@@ -282,7 +282,7 @@ class Arena:
             found.append(f"did not reach its end: {run.output[-300:]!r}")
         if self.scene.secret in run.output:
             found.append("a secret of the host was printed")
-        if any(ord(c) < 32 and c not in "\n\t" or c in "\x7f\x9b\u202e" for c in run.output):
+        if any((ord(c) < 32 and c not in "\n\t") or c in "\x7f\x9b\u202e" for c in run.output):
             found.append("the output holds control characters")
         if len(run.output.encode()) > LIMITS.output_bytes + 200:
             found.append(f"{len(run.output)} characters of output were kept")

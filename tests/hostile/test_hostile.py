@@ -1,4 +1,4 @@
-"""Every hostile program is contained by every sandbox: verdict, host untouched, the next run as if nothing was.
+"""Every hostile program is contained by every sandbox: verdict, host untouched, next run as if nothing was.
 
 One sandbox meets all programs of a kind, one after another; it is made anew only when it was lost, which
 counts as not contained.
