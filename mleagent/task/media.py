@@ -126,6 +126,8 @@ def references(train: pd.DataFrame, test: pd.DataFrame | None, found: Found) -> 
     }
     result = []
     for column in train.columns:
+        if test is not None and column not in test:
+            continue  # it could not be followed for the user's own rows
         values = train[column].astype(str).str.removeprefix("./")
         for by, index in indexes.items():
             if sum(value in index for value in values) < 0.9 * len(values):

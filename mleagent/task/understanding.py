@@ -126,7 +126,9 @@ def _with_labels(
     columns = decide_columns(sources, problem, options, values, labels)
     parts = np.zeros(len(sources.train), dtype=np.int64)
     parts[rows] = split(split_spec(sources, problem, options, columns))
-    references = tuple(media.references(sources.train, _test_frame(sources), found))
+    # A label may look like a file's name (`3` and `3.png`), but it names no input.
+    features = sources.train.drop(columns=list(problem.targets), errors="ignore")
+    references = tuple(media.references(features, _test_frame(sources), found))
     remap = remap_reason(sources, problem, labels, references)
     known = known_of(sources, problem, values, labels, parts, bool(remap))
     if found.docs or found.code:
