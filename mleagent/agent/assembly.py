@@ -132,6 +132,7 @@ def solver_of(
     workspace = Workspace(folder.work, Checkpoints(folder.checkpoints, settings.checkpoint_mb))
     limits = limits_of(settings)
     executor = executor_of(task, sandbox, workspace, settings)
+    share_gpu(sandbox, policy, settings)
     if settings.cache:
         cache = ExecutionCache(home / "cache", settings.cache_mb)
         executor.recall = Recall(cache, workspace, sandbox, task.content_hash, session.seed)
@@ -159,6 +160,15 @@ def solver_of(
         ),
     )  # fmt: skip
     return Solver(parts, session, steps)
+
+
+def share_gpu(sandbox: Sandbox, policy: Policy, settings: Settings) -> None:
+    """A program that may use the GPU holds the lease; a model that can make room then does, as set."""
+    from ..sandbox.base import RunnerSandbox
+    from ..sandbox.gpu import Lease, Parkable
+
+    if isinstance(sandbox, RunnerSandbox) and sandbox.gpu is not None:
+        sandbox.gpu = Lease(settings.gpu_share, policy if isinstance(policy, Parkable) else None)
 
 
 def executor_of(task: Task, sandbox: Sandbox, workspace: Workspace, settings: Settings) -> Executor:

@@ -171,7 +171,8 @@ class Executor:
         except SandboxLostError as error:
             return self._replace(command, str(error), stop)
         self._lost = 0
-        keep(run, changed)
+        if not refused:  # else the program saw other files than the workspace's
+            keep(run, changed)
         self.workspace.absorb(changed, self.sandbox.removed, keep=path)
         if path:
             self.workspace.resend(path)
