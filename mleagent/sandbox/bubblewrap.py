@@ -102,18 +102,19 @@ def _options(spec: SandboxSpec, python: Interpreter, files: dict[str, int]) -> l
     options += ["--clearenv", "--setenv", "LC_ALL", "C.UTF-8", "--setenv", "PATH", "/usr/bin:/bin"]
     for path, target in plan["links"]:
         options += ["--symlink", target, path]
+    options += ["--dev", "/dev"]
+    for path, size_mb in plan["tmpfs"]:
+        options += ["--perms", "0755", "--size", str(size_mb * 2**20), "--tmpfs", path]
     for source, path in plan["binds"]:
         options += ["--ro-bind", source, path]
     for path, fd in files.items():
         options += ["--ro-bind-data", str(fd), path]
-    options += ["--proc", "/proc", "--dev", "/dev"]
+    options += ["--proc", "/proc"]
     for source, path in plan["devices"]:
         options += ["--dev-bind", source, path]
     for name in MASKED:
         if os.path.exists(f"/proc/{name}"):
             options += ["--ro-bind", "/dev/null", f"/proc/{name}"]
-    for path, size_mb in plan["tmpfs"]:
-        options += ["--perms", "0755", "--size", str(size_mb * 2**20), "--tmpfs", path]
     return [*options, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--"]
 
 

@@ -18,8 +18,8 @@ from ..records import Limits
 _MOUNT = Path("/sys/fs/cgroup")
 _PREFIX = "mleagent-"
 NONE = (
-    "no memory cgroup: a supervisor sums memory 50 times a second and ends what exceeds it; shared memory that"
-    " a program unmaps but keeps is not seen"
+    "no memory cgroup: a supervisor sums memory 50 times a second and ends what exceeds it;"
+    " shared memory that a program unmaps but keeps is not seen"
 )
 """What to say of a sandbox without a group."""
 

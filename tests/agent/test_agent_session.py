@@ -155,6 +155,7 @@ def test_a_rejected_action_is_told_and_labelled(home, folder):
 
 def test_words_of_the_user_arrive_with_the_next_prompt(home, folder):
     with session(folder, [write(program()), write(program(0.1)), SUBMIT]) as (solver, policy, _):
+        solver.step()
         solver.parts.control.steer("prefer small thresholds")
         solver.run(finish)
     assert "prefer small thresholds" not in policy.prompts[0].messages[-1].content

@@ -33,6 +33,8 @@ class Workspace:
         self._work = setup["work"]
         self._input = setup["input"]
         self._scratch = [path for path in setup["scratch"] if os.path.isdir(path)]
+        # A Python that lies under /tmp outside is shown there inside too.
+        self._furniture = {place for path in self._scratch for place in _places(path)}
         self._known: dict[str, _Mark] = {}
         self._links = _input_links(self._input) if self._input else {}
         self.skipped: list[str] = []
@@ -199,19 +201,33 @@ class Workspace:
         self._known, self.skipped = {}, []
         self.relink()
         left = sorted(set(os.listdir(self._work)) - self._links.keys())
-        left += [item.path for path in self._scratch for item in _listed(path)]
+        left += [place for path in self._scratch for place in _places(path) if place not in self._furniture]
         wrong = [name for name, to in self._links.items() if not _links_to(f"{self._work}/{name}", to)]
         return [f"{name!r} is left" for name in left[:20]] + [f"{name!r} is no link" for name in wrong[:20]]
 
     def clean_scratch(self) -> None:
         """Empty /tmp and the like, so that a run depends on the work folder only."""
         for path in self._scratch:
-            for item in _listed(path):
-                if item.is_dir(follow_symlinks=False):
-                    _delete_folder(item.path)
-                else:
-                    with contextlib.suppress(OSError):
-                        os.unlink(item.path)
+            self._clean(path)
+
+    def _clean(self, folder: str) -> None:
+        for item in _listed(folder):
+            if item.path in self._furniture:
+                if item.is_dir(follow_symlinks=False) and not os.path.ismount(item.path):
+                    self._clean(item.path)
+            elif item.is_dir(follow_symlinks=False):
+                _delete_folder(item.path)
+            else:
+                with contextlib.suppress(OSError):
+                    os.unlink(item.path)
+
+
+def _places(folder: str) -> Iterator[str]:
+    """Everything below `folder` on its own file system, and what is mounted there by name."""
+    for item in _listed(folder):
+        yield item.path
+        if item.is_dir(follow_symlinks=False) and not os.path.ismount(item.path):
+            yield from _places(item.path)
 
 
 def _input_links(folder: str) -> dict[str, str]:

@@ -121,16 +121,17 @@ def _build_root(plan: dict[str, Any], uid: int) -> None:
     for path, target in plan["links"]:
         _parents(root + path)
         os.symlink(target, root + path)
-    for source, path in plan["binds"]:
-        _bind(source, root + path)
-    for path, text in plan["files"]:
-        _parents(root + path)
-        _write(root + path, text.replace("{uid}", str(uid)))
+    # First these: a Python may lie under /tmp.
     for path, size_mb in plan["tmpfs"]:
         os.makedirs(root + path, 0o755, exist_ok=True)
         # Names cost kernel memory too, so their number is bounded beside their size.
         data = f"{own}mode=0755,size={size_mb}m,nr_inodes={files_allowed(size_mb)}"
         linux.mount("tmpfs", root + path, "tmpfs", _HARDENED, data)
+    for source, path in plan["binds"]:
+        _bind(source, root + path)
+    for path, text in plan["files"]:
+        _parents(root + path)
+        _write(root + path, text.replace("{uid}", str(uid)))
     _devices(root, plan["devices"])
     _proc(root)
     linux.set_mount_flags(root, linux.MS_RDONLY, recursive=False)
