@@ -46,7 +46,7 @@ def main() -> None:
         costs, runs = measure(args.steps, args.sandbox, args.example)
     early, late = costs[5:25], costs[-20:]
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {sys.version.split()[0]}")
-    print(f"{args.example}, {args.sandbox}, {len(costs)} steps; a run takes {statistics.median(runs) * 1e3:.0f} ms")
+    print(f"{args.example}, {args.sandbox}, {len(costs)} steps; a run takes {ms(statistics.median(runs))}")
     print(f"overhead a step: median {ms(statistics.median(costs))}, p99 {ms(percentile(costs, 99))}")
     a, b = statistics.median(early), statistics.median(late)
     print(f"median of steps 6-25 {ms(a)}, of the last 20 {ms(b)}, ratio {b / a:.2f}")

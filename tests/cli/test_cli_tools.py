@@ -124,6 +124,7 @@ def test_doctor_fails_where_the_configured_model_can_not_be_had(home, capsys, mo
 
 def test_configured_model_lines(tmp_path):
     pytest.importorskip("gguf")
+    pytest.importorskip("llama_cpp")
     from gguf_maker import make_gguf
 
     path = make_gguf(tmp_path / "own.gguf")
