@@ -19,6 +19,7 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 22, 2
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x20080522
+_MADV_COLLAPSE = 25
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _SYS_MOUNT_SETATTR = 442
 _MOUNT_ATTR = {MS_RDONLY: 1, MS_NOSUID: 2, MS_NODEV: 4, MS_NOEXEC: 8}
@@ -89,6 +90,23 @@ def pivot_root(new: str) -> None:
     syscall("pivot_root", _SYS_PIVOT_ROOT[os.uname().machine], b".", b".")
     umount(".")
     os.chdir("/")
+
+
+def join_pages() -> None:
+    """Put this process's own memory on huge pages where the kernel can: a fork then copies far fewer entries.
+
+    Does nothing before Linux 6.1. Only memory that is there anyway is moved.
+    """
+    size = 1 << 21
+    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    with contextlib.suppress(OSError), open("/proc/self/maps") as maps:
+        for line in maps.read().splitlines():
+            fields = line.split()
+            if fields[1] != "rw-p" or (len(fields) > 5 and fields[5] != "[heap]"):
+                continue
+            start, end = (int(x, 16) for x in fields[0].split("-"))
+            for at in range(-(-start // size) * size, end - size + 1, size):
+                libc.madvise(at, size, _MADV_COLLAPSE)
 
 
 def prctl(option: int, *arguments: int) -> int:

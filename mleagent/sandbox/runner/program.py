@@ -15,6 +15,7 @@ import ctypes
 import gc
 import importlib.machinery
 import io
+import itertools
 import os
 import signal
 import sys
@@ -40,12 +41,15 @@ class Before:
         self.path = list(sys.path)
         self.modules: frozenset[str] = frozenset()
         self.names: set[str] = set()
+        self.own: list[str] = []
 
     def loaded(self, own: str) -> None:
         """Everything is imported; `own` is the package of this module, which no program sees."""
         self.modules = frozenset(sys.modules)
         tops = {name.partition(".")[0] for name in self.modules}
         self.names = tops - {"__main__", own}
+        # Found here once: to walk through all modules' names in a fork would copy hundreds of pages.
+        self.own = [name for name in self.modules if name == own or name.startswith(own + ".")]
 
 
 class Program:
@@ -78,14 +82,14 @@ class Program:
 
     # --- before ---
 
-    def enter(self, before: Before, own: str) -> None:
+    def enter(self, before: Before) -> None:
         """Become `python SCRIPT ARGS`: names, paths, environment, seeds."""
         self._before = before.modules
         folder = os.path.dirname(os.path.realpath(self._path))
         sys.argv[:] = self._words[1:]
         sys.orig_argv[:] = self._words
         sys.path[:] = [folder, *before.path]
-        for name in [name for name in sys.modules if name == own or name.startswith(own + ".")]:
+        for name in before.own:
             del sys.modules[name]
         _name_interpreter(self._words[0])
         for name in set(os.environ) - set(before.environment):
@@ -153,7 +157,9 @@ class Program:
         """Drop what the program holds, so that files it left open are written and `__del__` is called."""
         for name in ("last_type", "last_value", "last_traceback", "last_exc"):
             sys.__dict__.pop(name, None)
-        own = [name for name in sys.modules if name not in self._before or name == "__main__"]
+        # Modules stand in the order of import, the program's after all others.
+        own = list(itertools.takewhile(lambda name: name not in self._before, reversed(sys.modules)))
+        own = ["__main__", *reversed(own)] if "__main__" in sys.modules else own
         left = [weakref.ref(sys.modules.pop(name)) for name in own if type(sys.modules[name]) is _MODULE]
         self.globals = {}
         # In a cycle a file may be closed before the text above it is written to it: write it first.

@@ -52,6 +52,7 @@ class Zygote:
         gc.collect()
         # The garbage collector of a fork would otherwise write to, and so copy, every page.
         gc.freeze()
+        linux.join_pages()
 
     def serve(self) -> Program | None:
         """Answer requests. In the parent: None at the end. In a fork: the program to run."""
@@ -89,7 +90,7 @@ class Zygote:
             program = Program.prepare(request["words"], self._before)
             if program is None:
                 os.execve("/bin/sh", ["sh", "-c", request["command"]], self._setup["env"])
-            program.enter(self._before, _OWN)
+            program.enter(self._before)
             return program
         except BaseException as error:  # noqa: BLE001 - whatever happens here must not reach the loop
             with contextlib.suppress(OSError):
