@@ -64,6 +64,7 @@ class BubblewrapSandbox(RunnerSandbox):
             oom_events_fd=events,
             supervise_memory=self._cgroup is None,
             limit_processes=os.geteuid() != 0,
+            private_cpus=not (self._cgroup and self._cgroup.limits_cpus),
         )
         return client, setup
 

@@ -44,6 +44,11 @@ class Cgroup:
         """Whether the kernel holds the limit of processes and threads."""
         return "pids" in self._folders
 
+    @property
+    def limits_cpus(self) -> bool:
+        """Whether the kernel holds the share of the processors."""
+        return "cpu" in self._folders
+
     def close_fds(self) -> None:
         """Let go of the descriptors once the sandbox has its own copies."""
         for fd in (*self.join_fds, self.oom_events_fd):

@@ -64,7 +64,8 @@ class Setup:
     limit_processes: bool = False
     """Set RLIMIT_NPROC: only where the user id inside is used by nobody else on the machine."""
     private_cpus: bool = True
-    """Limit `cpus` by affinity; False where the container engine does it."""
+    """Limit `cpus` by affinity; False where an engine or a cgroup does it: two that share a machine could
+    pick the same processor."""
     warm: bool = True
     """Keep a warm interpreter that forks for `python SCRIPT`; False: every command runs fresh."""
     preload: tuple[str, ...] = ()

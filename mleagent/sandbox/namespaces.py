@@ -83,7 +83,7 @@ class NamespacesSandbox(RunnerSandbox):
             oom_events_fd=events,
             supervise_memory=not self._cgroup,
             limit_processes=uid != 0,
-            private_cpus=True,
+            private_cpus=not (self._cgroup and self._cgroup.limits_cpus),
         )
         return client, setup
 
