@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -64,10 +65,14 @@ def test_a_reset_sandbox_is_as_a_new_one(isolated: Sandbox) -> None:
         "os.setpriority(os.PRIO_PROCESS, runner, os.getpriority(os.PRIO_PROCESS, runner) + 1)",
         "os.sched_setscheduler(runner, os.SCHED_BATCH, os.sched_param(0))",
         "resource.prlimit(runner, resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))",
+        "os.sched_setaffinity(runner, {min(os.sched_getaffinity(0))})",
+        "os.setxattr('.', 'user.note', b'for the next')",
     ],
 )
-def test_a_lowered_runner_is_not_used_again(kind: str, public: Path, attack: str) -> None:
-    """Where the kernel lets a program do this to a runner of its own user id, the reset sees it."""
+def test_what_a_program_changed_for_good_is_not_used_again(kind: str, public: Path, attack: str) -> None:
+    """Where the kernel and the system call filter let a program do this, the reset sees it."""
+    if "affinity" in attack and len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("there is one processor to choose from")
     if kind == "none":
         pytest.skip("no isolation is promised")
     box = make(kind.split("-")[0], SandboxSpec(session_id="p", task_name="toy", public=public, limits=LIMITS))
@@ -91,7 +96,7 @@ def test_a_lowered_runner_is_not_used_again(kind: str, public: Path, attack: str
             box.reset()
             assert box.run("echo well").output == "well\n"
             return
-        with pytest.raises(SandboxLostError, match=r"reset failed: the runner's"):
+        with pytest.raises(SandboxLostError, match="reset failed"):
             box.reset()
         with pytest.raises(SandboxLostError):
             box.run("true")
