@@ -50,6 +50,14 @@ class Terminal:
                 continue
 
     def code(self) -> int:
-        code = self.process.wait(30)
+        end = time.monotonic() + 30
+        while self.process.poll() is None and time.monotonic() < end:
+            # What is still written must be read, or the program waits for room.
+            if select.select([self._mine], [], [], 0.2)[0]:
+                try:
+                    self.text += os.read(self._mine, 4096).decode(errors="replace")
+                except OSError:
+                    break
+        code = self.process.wait(10)
         os.close(self._mine)
         return code

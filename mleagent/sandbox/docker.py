@@ -53,7 +53,7 @@ class DockerSandbox(RunnerSandbox):
         try:
             self._info = client.info()
             named = self.spec.image
-            wanted = named or image.stock_tag()
+            wanted = image.wanted_tag(named)
             about = f"{engine.description(client)}, image {wanted}"
             if image.present(client, wanted):
                 return about

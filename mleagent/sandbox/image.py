@@ -1,4 +1,4 @@
-"""Gets the container image a sandbox runs on: one the user names, or the stock one, built here.
+"""Gets the container image a sandbox runs on: one the user names, or a stock one, built here.
 
 The stock image comes from `image/Dockerfile` and `image/requirements.txt` and is tagged by their
 hash, so a new version of either builds a new image and an old one is never used by mistake. Its
@@ -24,6 +24,8 @@ from typing import Any
 from ..errors import UnavailableError
 
 REPOSITORY = "mleagent-tabular"
+RECIPES = ("tabular", "gpu")
+"""Names that mean a stock image with more packages: boosting, tuning and polars, or torch and friends."""
 PUBLIC_BASE = "python:3.11-slim"
 LOCAL_BASE = "mleagent-base"
 REGISTRY_PROBE_S = 6.0
@@ -45,10 +47,23 @@ def recipe(name: str) -> bytes:
     return (resources.files("mleagent.sandbox") / "image" / name).read_bytes()
 
 
-def stock_tag() -> str:
-    """Name of the stock image for this version of its recipe."""
-    digest = hashlib.sha256(recipe("Dockerfile") + b"\0" + recipe("requirements.txt"))
-    return f"{REPOSITORY}:{digest.hexdigest()[:12]}"
+def recipe_files(kind: str = "") -> tuple[bytes, bytes]:
+    """Dockerfile and requirements of the stock image, or of one of `RECIPES`, which adds to both."""
+    plain = (recipe("Dockerfile"), recipe("requirements.txt"))
+    if not kind:
+        return plain
+    return plain[0] + recipe("Dockerfile.extra"), plain[1] + recipe(f"requirements-{kind}.txt")
+
+
+def stock_tag(kind: str = "") -> str:
+    """Name of the stock image, or of one of `RECIPES`, for this version of its recipe."""
+    digest = hashlib.sha256(b"\0".join(recipe_files(kind))).hexdigest()[:12]
+    return f"mleagent-with-{kind}:{digest}" if kind else f"{REPOSITORY}:{digest}"
+
+
+def wanted_tag(name: str) -> str:
+    """The image that a setting means: a recipe's, the stock one, or the one it names."""
+    return stock_tag(name) if not name or name in RECIPES else name
 
 
 def present(client: Any, name: str) -> bool:
@@ -64,26 +79,26 @@ def present(client: Any, name: str) -> bool:
 
 def obtainable(client: Any, name: str = "") -> bool:
     """Whether a missing image could be had now: a registry answers or, for the stock one, a base is here."""
-    if name:
+    if name and name not in RECIPES:
         return _registry_answers(client, name)
     return any(present(client, base) for base in (PUBLIC_BASE, LOCAL_BASE)) or _registry_answers(client)
 
 
 def ensure(client: Any, name: str = "", progress: Progress | None = None) -> str:
-    """Name of an image that is on the engine: `name`, else the stock one, pulled or built if missing.
+    """Name of an image that is on the engine: `name`, a recipe's, or the stock one; made if missing.
 
     `progress` gets a line whenever something slow begins. Raises UnavailableError
     with the mends when no image can be had.
     """
     say = progress or (lambda _line: None)
-    if name:
+    if name and name not in RECIPES:
         if not present(client, name):
             say(f"pulling the image {name}")
             _pull(client, name, NAME_MEND)
         return name
-    tag = stock_tag()
+    tag = stock_tag(name)
     if not present(client, tag):
-        _build(client, _base(client, say), tag, say)
+        _build(client, _base(client, say), tag, name, say)
     return tag
 
 
@@ -138,13 +153,14 @@ def _pull(client: Any, name: str, mend: str) -> None:
         ) from None
 
 
-def _build(client: Any, base: str, tag: str, say: Progress) -> None:
-    say(f"building the stock image {tag} from {base}; once, a minute or two")
+def _build(client: Any, base: str, tag: str, kind: str, say: Progress) -> None:
+    long = "tens of minutes and some 10 GB" if kind == "gpu" else "a few minutes"
+    say(f"building the image {tag} from {base}; once, {long}")
     with tempfile.TemporaryDirectory(prefix="mleagent-image-") as folder:
         context = Path(folder)
         (context / "wheels").mkdir()
-        for name in ("Dockerfile", "requirements.txt"):
-            (context / name).write_bytes(recipe(name))
+        for name, content in zip(("Dockerfile", "requirements.txt"), recipe_files(kind), strict=True):
+            (context / name).write_bytes(content)
         offline = _download_wheels(client, base, context)
         if not offline:
             say("pip on this machine could not fetch the wheels; the build asks its own index")

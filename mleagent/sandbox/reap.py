@@ -80,10 +80,10 @@ def stale_images(client: Any) -> list[str]:
     import docker
 
     gone = []
-    for found in client.images.list(name=image.REPOSITORY):
-        for tag in found.tags:
-            if tag == image.stock_tag():
-                continue
+    current = {image.stock_tag(kind) for kind in ("", *image.RECIPES)}
+    for repository in sorted(tag.partition(":")[0] for tag in current):
+        tags = [tag for found in client.images.list(name=repository) for tag in found.tags]
+        for tag in sorted(set(tags) - current):
             try:
                 client.images.remove(tag)
             except docker.errors.APIError:
