@@ -231,17 +231,15 @@ def test_made_ahead_ended_when_idle_and_at_close(pools: Callable[..., Pool], spe
 
 
 def test_closing_ends_a_run_that_goes_on(pools: Callable[..., Pool], spec: SandboxSpec) -> None:
-    pool, results = pools(size=1), []
+    pool, results, began = pools(size=1), [], threading.Event()
 
     def user() -> None:
         with pool.lease(spec) as box:
-            results.append(box.run("sleep 50").status)
+            results.append(box.run("echo on; sleep 50", on_output=lambda _text: began.set()).status)
 
     thread = threading.Thread(target=user)
     thread.start()
-    while not pool.stats.leased:
-        time.sleep(0.01)
-    time.sleep(1.0)
+    assert began.wait(30)
     pool.close()
     thread.join(20)
     assert results == ["lost"] and pool.stats.leased == 0
