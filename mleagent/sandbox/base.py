@@ -91,7 +91,8 @@ class RunnerSandbox(ABC):
         try:
             client, setup = self._launch()
             setup = replace(setup, env={**setup.env, **self._extra_env()})
-            setup = replace(setup, warm=self.spec.warm, preload=preloads(self.spec))
+            held = self.spec.limits.memory_mb
+            setup = replace(setup, warm=self.spec.warm, preload=preloads(self.spec), memory_mb=held)
         except BaseException:
             self._end()
             raise

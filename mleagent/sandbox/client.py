@@ -61,6 +61,8 @@ class Setup:
     looks under `/sys/fs/cgroup`."""
     supervise_memory: bool = True
     """Sum the tree's memory 50 times a second; False where a cgroup holds the limit, then 10 times."""
+    memory_mb: int = 0
+    """The sandbox's memory limit in MiB, that a cgroup holds where it is not supervised."""
     limit_processes: bool = False
     """Set RLIMIT_NPROC: only where the user id inside is used by nobody else on the machine."""
     private_cpus: bool = True

@@ -17,6 +17,8 @@ _EVENTS = (
     "/sys/fs/cgroup/memory.events",
     "/sys/fs/cgroup/memory/memory.oom_control",
 )
+_MOST_ASKED = 32
+"""Processes whose share of shared memory is asked for; of more, each counts whole."""
 
 
 def files_allowed(size_mb: int) -> int:
@@ -38,6 +40,7 @@ class Meter:
             os.set_inheritable(self._events, False)
         self._limits: dict[str, Any] = {}
         self._kills = 0
+        self._held_mb = 0 if setup["supervise_memory"] else int(setup.get("memory_mb", 0))
         self.interval_s = 0.02 if setup["supervise_memory"] else 0.1
         self.begin({})
 
@@ -65,14 +68,24 @@ class Meter:
         self._peak_mb = max(self._peak_mb, resident)
         self.crowded = self.crowded or (self._kill_all and len(pids) > int(self._limits["pids"]))
         self.oom = self.oom or self._oom_kills() > self._kills
-        if not self.oom:
-            # Also under a cgroup: a run's own limit may be lower than the sandbox's.
-            limit, files = float(self._limits["memory_mb"]), self._files_mb()
-            if resident + files > limit:
-                anonymous, shared = proportional_mb(pids)
-                # What is mapped of our own file systems is in both: the larger of them counts.
-                self.oom = anonymous + max(shared, files) > limit
+        if not (self.oom or self.crowded):
+            self.oom = self._over_memory(pids, resident)
         return self.oom or self.crowded or self._too_many_files()
+
+    def _over_memory(self, pids: list[int], resident: float) -> bool:
+        """Whether the run uses more than its own limit, which may be lower than the sandbox's.
+
+        What a cgroup holds is left to it: a process that forks without end keeps its memory map locked,
+        and to ask for its share would make the runner wait for it.
+        """
+        limit, files = float(self._limits["memory_mb"]), self._files_mb()
+        if 0 < self._held_mb <= limit or resident + files <= limit:
+            return False
+        if len(pids) > _MOST_ASKED:
+            return True
+        anonymous, shared = proportional_mb(pids)
+        # What is mapped of our own file systems is in both: the larger of them counts.
+        return anonymous + max(shared, files) > limit
 
     def _too_many_files(self) -> bool:
         """Names cost kernel memory; not every sandbox can have the file system bound their number."""
