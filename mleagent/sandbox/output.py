@@ -72,7 +72,9 @@ class Transcript:
         if self._pending:
             raw = bytes(self._pending)
             self._pending.clear()
-            self._add(clean_line(raw), end)
+            text = clean_line(raw)
+            if text or end:  # of control characters alone nothing is left, so it is no line
+                self._add(text, end)
 
     def _add(self, text: str, end: str) -> None:
         self._lines.append(text + end)
