@@ -116,16 +116,15 @@ def measure_playbook(name: str, steps: int, sandbox: str = "auto") -> dict[str, 
             raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
         end = json.loads(done.stdout.strip().splitlines()[-1])
         scores.append(end["sealed"] if end["sealed"] is not None else end["best_feedback"])
-        utilities.append(end["utility"] or 0.0)
+        utilities += [end["utility"]] if end["utility"] is not None else []
         seconds.append(end["wall_s"])
-    return {
-        "playbook": {
-            "score": mean(scores),
-            "utility": mean(utilities),
-            "seconds": round(statistics.median(seconds), 1),
-            "steps": steps,
-        }
+    measured = {
+        "score": mean(scores),
+        "seconds": round(statistics.median(seconds), 1),
+        "steps": steps,
+        **({"utility": mean(utilities)} if utilities else {}),
     }
+    return {"playbook": measured}
 
 
 def cell(values: Measured | None, utility: bool = True) -> str:
