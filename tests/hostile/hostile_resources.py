@@ -37,7 +37,7 @@ RESOURCES = (
             try: os.fork()
             except OSError: pass
         """,
-        ("timeout", "killed"), ends=False, wall_s=3,
+        ("timeout", "killed", "oom"), ends=False, wall_s=3,
     ),
     Program("fork bomb of a shell", "", ("timeout", "killed", "error"), ends=False, wall_s=3, command="b() { b | b & b; }; b"),
     Program(
