@@ -40,7 +40,7 @@ wheel: setup
 	@sh scripts/wheel-check.sh $(EXAMPLE)
 
 lock:
-	$(BIN)/python -m pip list --format=freeze --exclude-editable --exclude pip --exclude setuptools \
+	$(BIN)/python -m pip list --format=freeze --exclude-editable --exclude setuptools \
 	  > requirements.lock
 
 clean:
