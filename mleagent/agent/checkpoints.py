@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from git import Actor, Blob, Commit, GitCommandError, Repo, Tree
+from git.db import GitDB
 from git.objects.fun import tree_to_stream
 from gitdb import IStream
 from gitdb.util import to_bin_sha
@@ -33,7 +34,7 @@ class Checkpoints:
     def __init__(self, git_dir: Path, cap_mb: int = 200) -> None:
         """Opens or creates the repository; `cap_mb` bounds one checkpoint's files in MiB."""
         fresh = not (git_dir / "HEAD").exists()
-        self._repo = Repo.init(git_dir, bare=True) if fresh else Repo(git_dir)
+        self._repo = Repo.init(git_dir, bare=True, odbt=GitDB) if fresh else Repo(git_dir, odbt=GitDB)
         self._git_dir = git_dir
         self._cap = cap_mb * 2**20
         self._known: dict[str, tuple[tuple[int, int, int], bytes]] = {}
