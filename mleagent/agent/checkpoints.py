@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from git import Actor, Blob, Commit, GitCommandError, Repo, Tree
-from git.db import GitDB
 from git.objects.fun import tree_to_stream
 from gitdb import IStream
+from gitdb.db import LooseObjectDB
 from gitdb.util import to_bin_sha
 
 from ..clock import now
@@ -34,7 +34,9 @@ class Checkpoints:
     def __init__(self, git_dir: Path, cap_mb: int = 200) -> None:
         """Opens or creates the repository; `cap_mb` bounds one checkpoint's files in MiB."""
         fresh = not (git_dir / "HEAD").exists()
-        self._repo = Repo.init(git_dir, bare=True, odbt=GitDB) if fresh else Repo(git_dir, odbt=GitDB)
+        self._repo = Repo.init(git_dir, bare=True) if fresh else Repo(git_dir)
+        # Written in process: a git process for each file would double a step's overhead.
+        self._objects = LooseObjectDB(str(git_dir / "objects"))
         self._git_dir = git_dir
         self._cap = cap_mb * 2**20
         self._known: dict[str, tuple[tuple[int, int, int], bytes]] = {}
@@ -122,7 +124,7 @@ class Checkpoints:
         if known and known[0] == key:
             return known[1]
         data = (root / path).read_bytes()
-        stored = self._repo.odb.store(IStream("blob", len(data), io.BytesIO(data)))
+        stored = self._objects.store(IStream("blob", len(data), io.BytesIO(data)))
         self._known[path] = (key, stored.binsha)
         return bytes(stored.binsha)
 
@@ -140,7 +142,7 @@ class Checkpoints:
         here.sort(key=lambda e: e[2].encode() + (b"/" if e[1] == _TREE else b""))
         out = io.BytesIO()
         tree_to_stream(here, out.write)
-        stored = self._repo.odb.store(IStream("tree", out.tell(), io.BytesIO(out.getvalue())))
+        stored = self._objects.store(IStream("tree", out.tell(), io.BytesIO(out.getvalue())))
         return bytes(
             to_bin_sha(stored.hexsha.decode() if isinstance(stored.hexsha, bytes) else stored.hexsha)
         )
