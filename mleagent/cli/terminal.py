@@ -7,6 +7,7 @@ Everything shown comes from events, so headless runs are the same engine.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -42,6 +43,7 @@ class Terminal:
         self._question: str = ""
         self._answer: str | None = None
         self._answered = threading.Event()
+        self._over = threading.Event()
         self._last_interrupt = 0.0
         wish.emit = self._show
         wish.confirm_install = self._confirm_install  # whatever `yes` says: it never grants the network
@@ -60,9 +62,10 @@ class Terminal:
         try:
             with patch_stdout(raw=True):
                 worker.start()
-                while worker.is_alive():
+                while not self._over.is_set():
                     try:
-                        text = prompt.prompt("› ")
+                        # The end may come between two prompts: then the next one ends as it begins.
+                        text = prompt.prompt("› ", pre_run=lambda: self._leave_prompt(prompt))
                     except (EOFError, KeyboardInterrupt):
                         self._wish.control.leave()
                         break
@@ -83,9 +86,17 @@ class Terminal:
         except BaseException as error:  # noqa: BLE001 - raised again in the reading thread
             self._failure = error
         finally:
-            app = prompt.app
-            if app.is_running and app.loop is not None:
-                app.loop.call_soon_threadsafe(lambda: app.exit(result="") if app.is_running else None)
+            self._over.set()
+            loop = prompt.app.loop
+            if prompt.app.is_running and loop is not None:
+                with contextlib.suppress(RuntimeError):  # closed meanwhile: it ends by itself
+                    loop.call_soon_threadsafe(lambda: self._leave_prompt(prompt))
+
+    def _leave_prompt(self, prompt: PromptSession[str]) -> None:
+        """End the input line once the session is over; harmless at any other moment."""
+        app = prompt.app
+        if self._over.is_set() and app.is_running and app.future is not None and not app.future.done():
+            app.exit(result="")
 
     def _show(self, event: Event) -> None:
         self._view.show(event)

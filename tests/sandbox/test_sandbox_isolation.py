@@ -206,7 +206,7 @@ def test_a_fork_bomb_is_held(isolated: Sandbox) -> None:
         "import os\nwhile True:\n try: os.fork()\n except OSError: pass",
         LIMITS.model_copy(update={"wall_s": 2.0}),
     )
-    assert result.status in ("timeout", "killed")
+    assert result.status in ("timeout", "killed", "oom")  # many interpreters need much memory
     assert isolated.run("echo alive").output == "alive\n"
 
 
