@@ -8,6 +8,7 @@ when they run.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -109,6 +110,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader has left (`| head`): the flush at exit must not complain either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if debug or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        return _fail(f"{error.filename or 'the data folder'}: {error.strerror}; make room and try again", 1)
 
 
 def _debug(args: list[str]) -> bool:
