@@ -78,14 +78,6 @@ def pieces(text: str) -> int:
     return len(_PIECES.findall(text))
 
 
-def supported(task: Task) -> bool:
-    """Whether the short form can answer the task: one target, CSV files of the usual names, a sample."""
-    files = {item.path for item in task.inputs}
-    usual = {"train.csv", "test.csv", "sample_submission.csv"} <= files
-    whole = task.problem in ("regression", "binary", "multiclass") and len(task.targets) == 1
-    return usual and whole and task.kind == "table" and task.id_column is not None
-
-
 def program(task: Task, plan: Plan) -> str:
     """The program of a plan for a task; ideas that do not apply are left out. Deterministic."""
     brief = brief_of(task)

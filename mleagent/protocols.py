@@ -67,6 +67,16 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
+class Styled(Protocol):
+    """A policy that was trained on a style of prompts of its own."""
+
+    @property
+    def prompt_style(self) -> str:
+        """`full`, or `compact` for models of a few million weights (see `agent/compact.py`)."""
+        ...
+
+
 class SandboxSpec(Record):
     """What a sandbox is made for: one session's inputs and limits."""
 

@@ -24,7 +24,7 @@ from ..trajectory.store import Store
 from .budget import Budget
 from .cache import ExecutionCache
 from .checkpoints import Checkpoints
-from .context import Context
+from .compact import context_of, sampling_for
 from .execute import Executor
 from .folder import SessionFolder
 from .install import Installer
@@ -140,16 +140,19 @@ def solver_of(
         executor.scorer.restore(steps[0].score.value if steps and steps[0].score else None)
     executor.trial = trial_of(task, settings, sandbox, make_sandbox)
     solution = lay_out(task, workspace, fresh=not steps)
+    context = context_of(policy, templates, task, session.instruction)
     added = listed(*packages_of(sandbox))
     packages = merged(sandbox.packages(), *packages_of(sandbox))
     parts = Parts(
         home=home, settings=settings, store=store, policy=policy, sandbox=sandbox,
         make_sandbox=make_sandbox, folder=folder,
-        options=options, templates=templates, context=Context(templates, task, session.instruction),
+        options=options, templates=templates, context=context,
         executor=executor, performer=Performer(task, workspace, executor, solution),
         budget=Budget(settings.steps, seconds(settings.time, "--time"), wish.tokens), control=wish.control,
         log=Log(store, templates.digest()), emit=wish.emit,
-        sampling=Sampling(temperature=settings.temperature, max_tokens=settings.max_tokens),
+        sampling=sampling_for(
+            context, Sampling(temperature=settings.temperature, max_tokens=settings.max_tokens)
+        ),
         prompt_settings=_prompt_settings(task, solution, packages, limits, added), packages=packages,
         exec_limit_s=limits.wall_s, baseline=bool(task.start), confirm_refit=wish.confirm_refit,
         jobs=Jobs(

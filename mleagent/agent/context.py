@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..protocols import Prompt
-from ..records import Message, Sampling, State, Step, Task
+from ..records import Action, Message, Sampling, State, Step, Task
+from .outcome import Outcome
 from .templates import Templates
 
 RESERVE = 1.1
@@ -28,6 +29,9 @@ PREDICTIONS = {
 
 class Context:
     """Messages so far, and what the step at hand has added to them."""
+
+    prefix = ""
+    """Of the templates' names; a style of prompts has its own set."""
 
     def __init__(self, templates: Templates, task: Task, instruction: str = "") -> None:
         """Nothing is asked yet; see `open` and `restore`."""
@@ -49,9 +53,15 @@ class Context:
         self.messages, self._added = list(messages), []
         self.compactions = compactions
 
+    def worded(self, action: Action, outcome: Outcome, best_utility: float | None) -> Outcome:
+        """The outcome in the words of this style; `best_utility` is the best before it."""
+        return outcome
+
     def observe(self, body: str, verdict: str = "", steering: str = "", last: bool = False) -> None:
         """Append what the next prompt is told."""
-        text = self._templates.render("observation", body=body, verdict=verdict, steering=steering, last=last)
+        text = self._templates.render(
+            f"{self.prefix}observation", body=body, verdict=verdict, steering=steering, last=last
+        )
         self._add(Message(role="user", content=text))
 
     def amend(self, text: str) -> None:
@@ -70,7 +80,7 @@ class Context:
 
     def complain(self, error: str, solution: str) -> None:
         """Append the one request to repair a malformed reply."""
-        text = self._templates.render("repair", error=error, solution=solution)
+        text = self._templates.render(f"{self.prefix}repair", error=error, solution=solution)
         self._add(Message(role="user", content=text))
 
     def prompt(self, state: State) -> Prompt:

@@ -143,6 +143,7 @@ class Solver:
         self, action: Action, completion: Completion | None, outcome: Outcome, repaired: bool, started: float
     ) -> None:
         """Make the step a record, store it, tell everybody."""
+        outcome = self.parts.context.worded(action, outcome, self.session.best_utility)
         facts = facts_of(
             action, outcome, completion, self.parts.yardstick, self.session.best_utility, repaired
         )

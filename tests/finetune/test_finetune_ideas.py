@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finetune.arena import Arena
-from finetune.compact import pieces, program, supported
+from finetune.compact import pieces, program
 from finetune.ideas import IDEAS, draw_plan, fitting, get, ideas_for, plan_line, plan_of, tidy
 from finetune.plan_text import read_plan, within
 from finetune.plans import PANEL
+from mleagent.agent.compact import can_serve
 from mleagent.policy.playbook.brief import brief_of
 from mleagent.policy.playbook.idea import KINDS, Idea
 from mleagent.records import MILESTONES
@@ -130,10 +131,10 @@ def test_a_plan_is_cut_until_its_program_is_short(folder: Path) -> None:
 
 def test_only_plain_tables_are_supported(folder: Path) -> None:
     task = arena_of("mixture", folder).task
-    assert supported(task)
-    assert not supported(task.model_copy(update={"targets": ("a", "b")}))
-    assert not supported(task.model_copy(update={"inputs": task.inputs[:1]}))
-    assert not supported(task.model_copy(update={"id_column": None}))
+    assert not can_serve(task)
+    assert can_serve(task.model_copy(update={"targets": ("a", "b")}))
+    assert can_serve(task.model_copy(update={"inputs": task.inputs[:1]}))
+    assert can_serve(task.model_copy(update={"id_column": None}))
 
 
 def home_of(idea: Idea, folder: Path) -> Arena:
