@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import mmap
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,20 @@ class GgufHead(Record):
     chat_template: str = ""
     parameters: int = 0
     """Number of weights."""
+    licence: str = ""
+    """As the file states it."""
+    kv_bytes: int = 0
+    """Memory of one token of context: keys and values of all layers in 16 bits; 0: unknown."""
+
+
+class AdapterHead(Record):
+    """What matters of a LoRA adapter in GGUF before it is loaded."""
+
+    path: Path
+    bytes: int
+    architecture: str
+    """Of the base it belongs to."""
+    parameters: int
 
 
 class _Reader:
@@ -114,6 +130,25 @@ def broken(path: Path, what: str) -> InputError:
 
 def check_gguf(path: Path) -> GgufHead:
     """Read and check the head of a model file. Raises InputError."""
+    with _opened(path) as reader:
+        return _head(reader)
+
+
+def check_adapter(path: Path) -> AdapterHead:
+    """Read and check the head of a LoRA adapter file. Raises InputError."""
+    with _opened(path) as reader:
+        meta, tensors = _meta(reader)
+        if meta.get("general.type") != "adapter":
+            raise InputError(f"{path} is a model, not an adapter; name the adapter's .gguf file")
+        kind, architecture = meta.get("adapter.type"), str(meta.get("general.architecture") or "")
+        if kind != "lora" or not architecture or not tensors:
+            raise broken(path, f"is no usable LoRA adapter (type {kind!r}, {tensors} tensors)")
+        weights = _weights(reader, tensors, int(meta.get("general.alignment") or 32))
+        return AdapterHead(path=path, bytes=len(reader.data), architecture=architecture, parameters=weights)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Reader]:
     if not path.exists():
         raise InputError(f"model file {path} does not exist; check the path given to --model")
     if not path.is_file():
@@ -124,7 +159,7 @@ def check_gguf(path: Path) -> GgufHead:
             if magic != b"GGUF":
                 raise InputError(f"model file {path} is not GGUF ({_looks(magic)}); name a .gguf file")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _head(_Reader(data, path))
+                yield _Reader(data, path)
     except OSError as error:
         raise InputError(f"model file {path} can't be read: {error.strerror or error}") from None
 
@@ -139,7 +174,8 @@ def _looks(magic: bytes) -> str:
     return f"it begins with {magic!r}"
 
 
-def _head(reader: _Reader) -> GgufHead:
+def _meta(reader: _Reader) -> tuple[dict[str, Any], int]:
+    """Metadata (long arrays as None) and the number of tensors; the reader then stands at their table."""
     path, size = reader.path, len(reader.data)
     reader.at = 4
     version = reader.take("I")
@@ -148,10 +184,16 @@ def _head(reader: _Reader) -> GgufHead:
     tensors, pairs = reader.take("Q"), reader.take("Q")
     if tensors * 24 > size or pairs * 13 > size:
         raise broken(path, "is truncated or damaged (its header counts more than it can hold)")
-    meta: dict[str, Any] = {}
+    meta: dict[str, Any] = {"version": version}
     for _ in range(pairs):
         key = reader.text()
         meta[key] = reader.value(reader.take("I"))
+    return meta, tensors
+
+
+def _head(reader: _Reader) -> GgufHead:
+    path = reader.path
+    meta, tensors = _meta(reader)
     if meta.get("general.type", "model") not in ("model", ""):
         raise InputError(f"model file {path} is a {meta['general.type']}, not a model; name the base model")
     architecture = str(meta.get("general.architecture") or "")
@@ -161,14 +203,34 @@ def _head(reader: _Reader) -> GgufHead:
         raise InputError(f"model file {path} holds no weights (a vocabulary only); name a whole model")
     return GgufHead(
         path=path,
-        bytes=size,
-        version=version,
+        bytes=len(reader.data),
+        version=meta["version"],
         architecture=architecture,
         name=str(meta.get("general.name") or ""),
         context_length=meta.get(f"{architecture}.context_length"),
         chat_template=str(meta.get("tokenizer.chat_template") or ""),
         parameters=_weights(reader, tensors, int(meta.get("general.alignment") or 32)),
+        licence=str(meta.get("general.license") or ""),
+        kv_bytes=_kv_bytes(meta, architecture),
     )
+
+
+def _kv_bytes(meta: dict[str, Any], architecture: str) -> int:
+    """Keys and values of one token: over the layers, heads x (key + value length) x 2 bytes."""
+    layers, heads, width = (
+        meta.get(f"{architecture}.{name}")
+        for name in ("block_count", "attention.head_count", "embedding_length")
+    )
+    kv = meta.get(f"{architecture}.attention.head_count_kv", heads)
+    many = max(heads) if isinstance(heads, list) and heads else heads
+    if not (isinstance(layers, int) and isinstance(many, int) and many > 0 and isinstance(width, int)):
+        return 0
+    size = sum(
+        int(meta.get(f"{architecture}.attention.{name}_length") or width // many) for name in ("key", "value")
+    )
+    if isinstance(kv, list):
+        return 2 * size * sum(kv)
+    return 2 * size * layers * kv if isinstance(kv, int) else 0
 
 
 def _weights(reader: _Reader, tensors: int, alignment: int) -> int:
