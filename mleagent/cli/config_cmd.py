@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
-from ..config import Settings, config_home, load_settings, seconds
+from ..config import Settings, load_settings, seconds
+from ..config_file import config_path, in_file, write_setting
 from ..errors import InputError
 
 
@@ -33,7 +32,7 @@ def config(
     if unset or value is not None:
         if name is None or (unset and value is not None):
             raise InputError("name one setting: mleagent config NAME VALUE, or mleagent config NAME --unset")
-        _write(name, None if unset else checked(name, value or ""))
+        write_setting(name, None if unset else checked(name, value or ""))
         _report(name)
         return
     rows = [row for row in effective() if name in (None, row["name"])]
@@ -47,9 +46,9 @@ def config(
 
 def effective() -> list[dict[str, Any]]:
     """Every setting: name, value (passwords in addresses hidden), source. Raises InputError."""
-    settings, in_file = load_settings(), _in_file()
+    settings, written = load_settings(), in_file()
     return [
-        {"name": name, "value": _shown(getattr(settings, name)), "source": _source(name, in_file)}
+        {"name": name, "value": _shown(getattr(settings, name)), "source": _source(name, written)}
         for name in Settings.model_fields
     ]
 
@@ -85,46 +84,16 @@ def _known(name: str) -> tuple[str, ...]:
     return ()
 
 
-def _path() -> Path:
-    return config_home() / "config.toml"
-
-
-def _in_file() -> dict[str, Any]:
-    return tomllib.loads(_path().read_text(encoding="utf-8")) if _path().is_file() else {}
-
-
-def _source(name: str, in_file: dict[str, Any]) -> str:
+def _source(name: str, written: dict[str, Any]) -> str:
     variable = f"MLEAGENT_{name.upper()}"
     if variable in os.environ:
         return variable
-    return str(_path()) if name in in_file else "default"
+    return str(config_path()) if name in written else "default"
 
 
 def _shown(value: Any) -> Any:
     """The value without user and password of an address."""
     return re.sub(r"(://)[^/@\s]+@", r"\1…@", value) if isinstance(value, str) else value
-
-
-def _write(name: str, value: Any) -> None:
-    """Put the value into config.toml, or take it out (None)."""
-    import tomlkit
-
-    path = _path()
-    try:
-        document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.is_file() else tomlkit.document()
-        if value is None:
-            document.pop(name, None)
-        else:
-            document[name] = value
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".config-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(tomlkit.dumps(document))
-        Path(temporary).replace(path)
-    except tomlkit.exceptions.TOMLKitError as error:
-        raise InputError(f"{path}: {error}; mend or remove the file") from None
-    except OSError as error:
-        raise InputError(f"{path} can't be written: {error.strerror}") from None
 
 
 def _report(name: str) -> None:
@@ -146,4 +115,4 @@ def _print(rows: list[dict[str, Any]]) -> None:
         style = "dim" if row["source"] == "default" else ""
         table.add_row(*(Text(str(row[key]), style=style) for key in ("name", "value", "source")))
     Console().print(table)
-    typer.echo(f"\nset one with: mleagent config NAME VALUE   (kept in {_path()})")
+    typer.echo(f"\nset one with: mleagent config NAME VALUE   (kept in {config_path()})")
