@@ -24,7 +24,7 @@ from ..trajectory.store import Store
 from .budget import Budget
 from .cache import ExecutionCache
 from .checkpoints import Checkpoints
-from .compact import context_of, sampling_for
+from .compact import can_serve, context_of, sampling_for
 from .execute import Executor
 from .folder import SessionFolder
 from .install import Installer
@@ -44,12 +44,16 @@ SMALL_CODE = 2**20
 """Project files up to this size (bytes) are copied into the workspace, where they can be changed."""
 
 
-def policy_of(wish: Wish) -> Policy:
-    """The policy that `--model` names, ready to be asked. Raises MleagentError."""
-    from ..policy.choose import choose
+def policy_of(wish: Wish, task: Task) -> Policy:
+    """The policy that `--model` names, ready to be asked. Raises MleagentError, also when it declines."""
+    from ..models.named import policy_named
 
-    return choose(
-        wish.settings.model, wish.settings, wish.seed, lambda text: wish.emit(events.Notice(text=text))
+    return policy_named(
+        wish.settings.model,
+        wish.settings,
+        wish.seed,
+        lambda text: wish.emit(events.Notice(text=text)),
+        unfit=can_serve(task),
     )
 
 

@@ -49,6 +49,12 @@ def context_of(policy: Policy, templates: Templates, task: Task, instruction: st
     return (CompactContext if compact else Context)(templates, task, instruction)
 
 
+def fits(policy: Policy, context: Context) -> bool:
+    """Whether a policy can go on with a prompt: one trained on compact prompts reads no other."""
+    compact = isinstance(policy, Styled) and policy.prompt_style == "compact"
+    return not compact or isinstance(context, CompactContext)
+
+
 def sampling_for(context: Context, sampling: Sampling) -> Sampling:
     """Sampling settings with a reply no longer than the style's replies are."""
     if not isinstance(context, CompactContext):

@@ -9,6 +9,7 @@ from ..config import seconds
 from ..errors import InputError, MleagentError
 from ..records import Action, Label
 from . import flow
+from .compact import can_serve, fits
 from .control import Request
 from .execute import Hooks
 
@@ -69,13 +70,20 @@ def _install(solver: Solver, argument: str) -> None:
 
 def _model(solver: Solver, argument: str) -> None:
     """Another policy from the next step on; the trajectory so far stays the prompt."""
-    from ..policy.choose import choose
+    from ..models.named import policy_named
 
     parts = solver.parts
     try:
-        policy = choose(argument, parts.settings, solver.session.seed)
+        policy = policy_named(
+            argument, parts.settings, solver.session.seed, unfit=can_serve(solver.session.task)
+        )
     except MleagentError as error:
         parts.emit(events.Notice(level="warning", text=str(error)))
+        return
+    if not fits(policy, parts.context):
+        policy.close()
+        text = f"{policy.name} reads prompts of its own kind; start a session with --model {argument}"
+        parts.emit(events.Notice(level="warning", text=text))
         return
     parts.policy.close()
     parts.policy = policy

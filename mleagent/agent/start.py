@@ -31,7 +31,7 @@ def new_session(wish: Wish) -> Solver:
     schemes.get(wish.settings.reward)
     task, options = task_of(wish)
     with ExitStack() as undo:
-        policy = policy_of(wish)
+        policy = policy_of(wish, task)
         undo.callback(policy.close)
         session_id = clock.new_id()
         folder = SessionFolder(data_home(), session_id)
@@ -69,7 +69,7 @@ def resume_session(wish: Wish, session: Session) -> Solver:
     if task.content_hash != session.task.content_hash:
         raise InputError(f"{task.folder} has changed since session {session.id} began; start a new one")
     with ExitStack() as undo:
-        policy = policy_of(wish)
+        policy = policy_of(wish, task)
         undo.callback(policy.close)
         packages = SessionFolder(data_home(), session.id).packages
         sandbox, make_sandbox = sandbox_of(wish, task, options, session.id, packages)

@@ -63,7 +63,7 @@ def test_a_gguf_is_loaded_with_the_settings(tmp_path):
     ("name", "mend"),
     [
         ("playbok", "did you mean playbook"),
-        ("gpt-17", "write auto, playbook, the path of a .gguf file"),
+        ("gpt-17", "write auto, nano, playbook, a name of `mleagent models list`, the path of a .gguf"),
         ("localhost:8080/v1", "http://localhost:8080/v1"),
         ("/tmp", "it is a folder"),
         ("none.gguf", "does not exist"),
