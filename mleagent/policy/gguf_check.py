@@ -44,6 +44,8 @@ class GgufHead(Record):
     context_length: int | None = None
     """Tokens the model was trained for."""
     chat_template: str = ""
+    prompt_style: str = "full"
+    """`full`, or `compact` for a model made for short prompts (metadata key `mleagent.prompt_style`)."""
     parameters: int = 0
     """Number of weights."""
     licence: str = ""
@@ -209,6 +211,7 @@ def _head(reader: _Reader) -> GgufHead:
         name=str(meta.get("general.name") or ""),
         context_length=meta.get(f"{architecture}.context_length"),
         chat_template=str(meta.get("tokenizer.chat_template") or ""),
+        prompt_style="compact" if meta.get("mleagent.prompt_style") == "compact" else "full",
         parameters=_weights(reader, tensors, int(meta.get("general.alignment") or 32)),
         licence=str(meta.get("general.license") or ""),
         kv_bytes=_kv_bytes(meta, architecture),
