@@ -33,6 +33,9 @@ COMMANDS = {
     "score": Lazy(f"{_HERE}.score_cmd", "score", "Score a submission honestly, on held-out rows."),
     "apply": Lazy(f"{_HERE}.apply_cmd", "apply", "Copy a session's best solution into its folder."),
     "diff": Lazy(f"{_HERE}.apply_cmd", "diff", "Show what apply would change."),
+    "models": Lazy(
+        f"{_HERE}.models_cmd", "app", "Base models and adapters: list, pull, add, use, roll back."
+    ),
     "metrics": Lazy(f"{_HERE}.metrics_cmd", "metrics", "List the metrics tasks can be scored by."),
     "bundle": Lazy(f"{_HERE}.bundle_cmd", "app", "Carry wheels, image and models to a machine offline."),
     "doctor": Lazy(f"{_HERE}.doctor_cmd", "doctor", "Check this machine: sandboxes, models, memory, disk."),
