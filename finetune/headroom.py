@@ -1,8 +1,8 @@
 """The headroom table: is there something to learn on the synthetic tasks, before any model is trained?
 
 `python -m finetune.headroom` runs the panel and random plans on train and report tasks (resumable; CPU
-minutes, no model, no sandbox), and writes to `benchmarks/results/` the table with its verdict on DESIGN §10's two
-thresholds, a heat map of ideas against generating processes, and the same map as CSV.
+minutes, no model, no sandbox), and writes to `benchmarks/results/` the table with its verdict on the two
+thresholds of DESIGN §10, a heat map of ideas against generating processes, and the same map as CSV.
 """
 
 from __future__ import annotations
@@ -125,7 +125,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--runs", type=Path, default=data_home() / "headroom.jsonl", help="results, appended to"
     )
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder of the documents")
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmarks/results"), help="folder of the documents"
+    )
     options = parser.parse_args(arguments)
     listed = load().entries
     say = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: E731

@@ -8,7 +8,7 @@ model can't copy them; its programs take them from the files. What it can't serv
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..policy.playbook.brief import brief_of
@@ -26,6 +26,8 @@ _MAX_LINE = 100
 _SHOWN = 12
 """Steps that a compacted prompt lists."""
 _ERROR = re.compile(r"^[A-Za-z_.]*(?:Error|Exception|Interrupt|Exit|Warning)\b.*", re.MULTILINE)
+_PLACE = re.compile(r"\s*\(/[^)]*\)?$")
+"""Where a library lies, as import errors say it: never the same twice."""
 _AT = re.compile(r'^\s*File "[^"]*solution\.py", line \d+.*\n\s+(\S.*)$', re.MULTILINE)
 
 
@@ -76,15 +78,17 @@ class CompactContext(Context):
         observation = self.messages[-1].content if self.messages[-1].role == "user" else ""
         run = [step for step in state.steps if step.facts.executed and step.index > 0]
         best = next((step for step in run if step.id == state.best_step_id), None)
+        tried = [_tried(step) for step in run[-_SHOWN:]]
+        self.begin_compacted(tried, _tried(best) if best else "", observation)
+
+    def begin_compacted(self, tried: Sequence[str], best: str, observation: str) -> None:
+        """A new prefix root from lines as `tried_line` makes them; `best` may be empty."""
         summary = self._templates.render(
-            "compact_compaction",
-            steps=[_tried(step) for step in run[-_SHOWN:]],
-            best=_tried(best) if best else "",
-            observation=observation,
+            "compact_compaction", steps=list(tried), best=best, observation=observation
         )
         self.messages, self._added = [], []
         self.compacted, self.compactions = True, self.compactions + 1
-        system, brief = self._root(settings)
+        system, brief = self._root({})
         self._add(system)
         self._add(Message(role="user", content=f"{brief.content}\n{summary}"))
 
@@ -163,7 +167,8 @@ def failure(run: Execution) -> str:
     errors, places = _ERROR.findall(run.output), _AT.findall(run.output)
     last = run.output.strip().splitlines()[-1] if run.output.strip() else f"exit {run.exit_code}"
     at = f"\nat: {_cut(places[-1].strip())}" if places else ""
-    return f"failed: {_cut(errors[-1] if errors else last)}{at}"
+    said = _PLACE.sub("", errors[-1] if errors else last)
+    return f"failed: {_cut(said)}{at}"
 
 
 def _looked(task: Task, action: Action, outcome: Outcome) -> str:
@@ -178,10 +183,13 @@ def _looked(task: Task, action: Action, outcome: Outcome) -> str:
 
 
 def _tried(step: Step) -> str:
-    facts = step.facts
-    if facts.submission == "valid" and facts.utility is not None:
-        return f"{step.action.plan[:80]}: {level(facts.utility)}"
-    return f"{step.action.plan[:80]}: failed"
+    valid = step.facts.submission == "valid"
+    return tried_line(step.action.plan, step.facts.utility if valid else None)
+
+
+def tried_line(plan: str, utility: float | None) -> str:
+    """A plan and what it came to, for a compacted prompt; None: it failed."""
+    return f"{plan[:80]}: {'failed' if utility is None else level(utility)}"
 
 
 def _cut(text: str) -> str:
