@@ -128,22 +128,23 @@ def _place(made: Plan) -> Path:
 
 def _picked(repo: Repo, quant: str) -> tuple[Kind, tuple[RemoteFile, ...]]:
     """The files of one model in the repository. Raises InputError."""
-    groups: dict[str, list[RemoteFile]] = {}
+    groups: dict[tuple[bool, str], list[RemoteFile]] = {}
     for file in repo.files:
         name = PurePosixPath(file.path).name.lower()
         if name.endswith(".gguf") and not name.startswith(("mmproj", "imatrix")):
-            groups.setdefault(_SPLIT.sub("", file.path), []).append(file)
+            whole = _SPLIT.sub("", file.path)
+            groups.setdefault((whole != file.path, whole), []).append(file)
     if not groups:
         return "safetensors", _safetensors(repo, quant)
     wanted = [quant] if quant else list(PREFERRED)
     for one in wanted:
         # a model in one file before the same in parts
-        fitting = sorted((len(files), path) for path, files in groups.items() if _has(path, one))
+        fitting = sorted(group for group in groups if _has(group[1], one))
         if fitting:
-            return "gguf", tuple(sorted(groups[fitting[0][1]], key=lambda file: file.path))
+            return "gguf", tuple(sorted(groups[fitting[0]], key=lambda file: file.path))
     if len(groups) == 1 and not quant:
         return "gguf", tuple(sorted(next(iter(groups.values())), key=lambda file: file.path))
-    there = ", ".join(sorted({_quant_of(path) for path in groups}))
+    there = ", ".join(sorted({_quant_of(path) for _, path in groups}))
     raise InputError(f"{repo.name} has {there}; name one: mleagent models pull {repo.name}:NAME")
 
 
