@@ -63,6 +63,11 @@ class _Memory:
     texts: set[str] = field(default_factory=set)
 
 
+def wish(written: Written, rng: Random) -> str:
+    """A user asks for one of the plan's ideas."""
+    return rng.choice(_WORDS).format(rng.choice(written.plan).name.replace("-", " "))
+
+
 class Trajectory:
     """One trajectory in the making."""
 
@@ -76,8 +81,8 @@ class Trajectory:
         self._order = rng.sample(range(len(drafts)), len(drafts))
         self._first = rng.randint(1, 3)
         """Drafts laid before anything is changed: one to three ideas, as in the paper."""
-        wish = self._wish(drafts[self._order[0]]) if rng.random() < _WISH else ""
-        self._context = CompactContext(templates, task, wish)
+        asked = wish(drafts[self._order[0]], rng) if rng.random() < _WISH else ""
+        self._context = CompactContext(templates, task, asked)
         self._marks: list[bool] = []
         self._steer = ""
         self._know = _Memory()
@@ -139,7 +144,7 @@ class Trajectory:
         before = know.utility
         worse = before is not None and (grade.delta_utility or 0.0) < 0
         steered = not last and rng.random() < _STEER
-        self._steer = self._wish(self._drafts[self._upcoming()]) if steered else ""
+        self._steer = wish(self._drafts[self._upcoming()], rng) if steered else ""
         undo = worse and not last and not self._steer and rng.random() < _UNDO
         self._observe(outcome, last, self._steer)
         know.tried.append(draft)
@@ -169,11 +174,6 @@ class Trajectory:
         if take:
             self._order.append(self._order.pop(0))
         return number
-
-    def _wish(self, written: Written) -> str:
-        """The user asks for one of the plan's ideas."""
-        name = self._rng.choice(written.plan).name.replace("-", " ")
-        return self._rng.choice(_WORDS).format(name)
 
     # --- the conversation -----------------------------------------------------------
 

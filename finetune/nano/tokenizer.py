@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers, trainers
@@ -85,6 +86,37 @@ def save(tokenizer: Tokenizer, folder: Path) -> None:
 def load(folder: Path) -> Tokenizer:
     """The tokenizer of a folder that `save` wrote."""
     return Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+class Said(Protocol):
+    """A message, and whether it is to be learnt."""
+
+    @property
+    def role(self) -> str: ...  # noqa: D102
+
+    @property
+    def content(self) -> str: ...  # noqa: D102
+
+    @property
+    def train(self) -> bool: ...  # noqa: D102
+
+
+def encode_chat(tokenizer: Tokenizer, turns: Iterable[Said]) -> tuple[list[int], list[int]]:
+    """Ids of a chat as its template renders it, and 1 where a token is to be learnt.
+
+    Learnt are the replies marked so with the token that ends them. Control tokens
+    come from the template only: a message that spells one stays text.
+    """
+    tokenizer.encode_special_tokens = True
+    begin, end = (tokenizer.token_to_id(text) for text in SPECIAL[1:])
+    newline = tokenizer.encode("\n").ids
+    ids: list[int] = []
+    mask: list[int] = []
+    for turn in turns:
+        head, body = tokenizer.encode(f"{turn.role}\n").ids, tokenizer.encode(turn.content).ids
+        ids += [begin, *head, *body, end, *newline]
+        mask += [0] * (1 + len(head)) + [int(turn.train)] * (len(body) + 1) + [0] * len(newline)
+    return ids, mask
 
 
 class StreamWriter:
