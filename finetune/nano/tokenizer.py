@@ -27,12 +27,8 @@ SPLIT = (
 )
 """Qwen2's pattern (transformers, tokenization_qwen2.py); llama.cpp knows it as pre "qwen2"."""
 
-CHAT_TEMPLATE = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content']"
-    " + '<|im_end|>' + '\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
-"""ChatML as in Qwen2.5, without tools and without a system text put in unasked."""
+CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja").read_text(encoding="utf-8")
+"""Qwen2.5's own, so that what renders a real Qwen2.5-Coder renders these."""
 
 
 def train(texts: Iterable[str], vocabulary: int = 2048) -> Tokenizer:
