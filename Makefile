@@ -41,7 +41,7 @@ wheel: setup
 
 lock:
 	$(BIN)/python -m pip list --format=freeze --exclude-editable --exclude setuptools \
-	  > requirements.lock
+	  | sed 's/+cpu$$//' > requirements.lock
 
 clean:
 	rm -rf .venv .demo dist build

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes the virtual environment .venv and installs mleagent in it, editable, with what the tests
 # need, at the versions of requirements.lock. `make setup` calls it when either file changed.
-# EXTRAS adds others, e.g. EXTRAS=dev,local for llama.cpp in process (compiles for some minutes).
+# EXTRAS adds others, e.g. EXTRAS=dev,local,learn for llama.cpp in process (compiles for some
+# minutes) and for torch; an index of torch's CPU builds named in PIP_EXTRA_INDEX_URL saves gigabytes.
 set -eu
 
 python=$(sh scripts/find-python.sh)

@@ -104,7 +104,7 @@ def encode_chat(tokenizer: Tokenizer, turns: Iterable[Said]) -> tuple[list[int],
     come from the template only: a message that spells one stays text.
     """
     tokenizer.encode_special_tokens = True
-    begin, end = (tokenizer.token_to_id(text) for text in SPECIAL[1:])
+    begin, end = (tokenizer.get_vocab()[text] for text in SPECIAL[1:])
     newline = tokenizer.encode("\n").ids
     ids: list[int] = []
     mask: list[int] = []

@@ -232,7 +232,7 @@ class Run:
         for group in optimizer.param_groups:
             group["lr"] = rate
         batch = rows.train.batch(step)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with self._autocast():
             total = self.model(batch.ids, batch.targets, batch.mask, rows.angles, rows.train.segments)
         loss: torch.Tensor = total / batch.mask.sum().clamp(min=1)
         torch.autograd.backward(loss)
@@ -240,6 +240,9 @@ class Run:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return loss.detach()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
     def bench(self, stage: _Loaded, steps: int) -> float:
         """Tokens a second (padding not counted) over `steps` updates at a learning rate of 0.
@@ -269,7 +272,6 @@ class Run:
         self._say(f"all tokens need {needed:.0f} s, there are {left:.0f} s")
         return min(1.0, max(0.0, left) / needed)
 
-    @torch.no_grad()
     def _held(self, rows: _Loaded, batches: int = 2) -> float | None:
         """Mean loss in nats a target on held-out documents; None without any."""
         if rows.held is None:
@@ -279,7 +281,7 @@ class Run:
         self.model.plain()  # other shapes: not worth compiling again
         for number in range(batches):
             batch = rows.held.batch(number)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            with torch.no_grad(), self._autocast():
                 total += self.model(
                     batch.ids, batch.targets, batch.mask, rows.held_angles, rows.held.segments
                 ).item()
@@ -368,7 +370,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.bench:
             for stage in options.stages:
                 speed = run.bench(run._load(stage), options.bench)
-                print(json.dumps({"stage": stage.name, "tokens_per_s": round(speed)}))  # noqa: T201
+                print(json.dumps({"stage": stage.name, "tokens_per_s": round(speed)}))
             return 0
         signal.signal(signal.SIGINT, _stopper(run))
         done = run.go()
