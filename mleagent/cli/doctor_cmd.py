@@ -144,7 +144,7 @@ def _sandboxes(settings: Settings) -> list[Check]:
 
 
 def _models(settings: Settings) -> list[Check]:
-    from .doctor_models import configured, servers
+    from .doctor_models import configured, here, known, servers
 
     checks = []
     try:
@@ -155,6 +155,14 @@ def _models(settings: Settings) -> list[Check]:
         checks.append(
             Check(section="models", name="found running", state="info", detail=f"{address}: {detail}")
         )
+    checks += [
+        Check(section="models", name="found here", state="info", detail=f"{setting}: {detail}")
+        for setting, detail in here(settings)
+    ]
+    which = "open coder models, by whether they fit: mleagent models pull NAME"
+    checks.append(
+        Check(section="models", name="would fit", state="info", detail=which, more=tuple(known(settings)))
+    )
     return checks
 
 

@@ -1,4 +1,8 @@
-"""The GPU's part of `mleagent doctor`: what there is, whether containers can have it, who holds it."""
+"""The GPU's part of `mleagent doctor`: what there is, who can use it, who holds it.
+
+A GPU that llama.cpp was built without is a failure, not a remark: a model would run many times slower
+than this machine can, and nothing else would say so.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,9 @@ import shutil
 from typing import NamedTuple
 
 from ..sandbox import gpu
+from .fit import llama_without_gpu
+
+_REBUILD = 'CMAKE_ARGS="-DGGML_CUDA=on" pip install --force-reinstall --no-cache-dir llama-cpp-python'
 
 
 class Line(NamedTuple):
@@ -25,6 +32,7 @@ def lines() -> list[Line]:
     about = [
         Line("nvidia", "ok", f"{card.name}, {card.memory_mb} MiB, {card.free_mb} MiB free") for card in found
     ]
+    about.append(_llama())
     tool = gpu.toolkit()
     missing = "docker can't hand a GPU to a container; install nvidia-container-toolkit"
     about.append(Line("toolkit", "ok" if tool else "warn", tool or f"not installed: {missing}"))
@@ -34,3 +42,13 @@ def lines() -> list[Line]:
         )
     holder = gpu.Lease().holder()
     return [*about, Line("lease", "info", f"held by {holder}" if holder else "free")]
+
+
+def _llama() -> Line:
+    """Whether GGUF models can use the GPU that is here."""
+    without = llama_without_gpu()
+    if without is None:
+        return Line("llama.cpp", "warn", f"not installed; for GGUF models on the GPU: {_REBUILD}")
+    if without:
+        return Line("llama.cpp", "fail", f"built without GPU support, so models run on the CPU; {_REBUILD}")
+    return Line("llama.cpp", "ok", "uses the GPU")

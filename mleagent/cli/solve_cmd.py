@@ -27,7 +27,9 @@ def solve(
         "."
     ),
     instruction: Annotated[str, typer.Argument(help='What you want, in words: "use catboost".')] = "",
-    model: Annotated[str | None, typer.Option(help="auto, playbook, PATH.gguf or http://… endpoint.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="auto, nano, playbook, PATH.gguf, a name of the ledger or http://…")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Most steps.")] = None,
     time: Annotated[str | None, typer.Option(help="Most wall time, e.g. 4h.")] = None,
     tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens, prompt and reply.")] = None,
@@ -84,6 +86,11 @@ def solve(
         gpu_share=gpu_share,
         cache=cache,
     )
+    at_terminal = not (headless or as_json) and sys.stdin.isatty() and sys.stdout.isatty()
+    if at_terminal and not (dry_run or yes) and settings.model in ("", "auto") and model is None:
+        from .first_offer import offer
+
+        settings = offer(settings)
     wanted(gpus)
     seconds(settings.time, "--time")
     seconds(settings.exec_limit, "--exec-limit")
@@ -98,7 +105,6 @@ def solve(
         from .dry_run import show
 
         return show(wish, as_json)
-    at_terminal = not (headless or as_json) and sys.stdin.isatty() and sys.stdout.isatty()
     end = _with_face(wish, at_terminal, as_json, ask, yes, again, resume)
     if end.status == "done" and apply:
         from .apply_cmd import apply_session

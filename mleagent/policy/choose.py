@@ -14,8 +14,9 @@ from pathlib import Path
 
 from ..config import Settings
 from ..errors import InputError, UnavailableError
-from ..protocols import Policy, Styled
+from ..protocols import Policy
 from . import nano
+from .gguf_check import check_gguf
 
 Notice = Callable[[str], None]
 
@@ -63,7 +64,7 @@ def choose(
 
 def _automatic(unfit: str, say: Notice) -> str:
     """Nothing is configured: nano where it can run and can do the task, else the playbook."""
-    why_not = nano.missing() or unfit
+    why_not = (nano.missing() or unfit).partition(";")[0]
     if not why_not:
         return "nano"
     say(
@@ -85,14 +86,14 @@ def _nano(settings: Settings, seed: int, say: Notice, unfit: str, adapter: Path 
 
 def _gguf(path: Path, settings: Settings, seed: int, unfit: str, adapter: Path | None) -> Policy:
     """A model file, loaded; one that was made for compact prompts declines what it can't do."""
+    if unfit and check_gguf(path).prompt_style == "compact":
+        raise UnavailableError(_declines(path.stem, unfit))
     from .llama_cpp import LlamaCppPolicy
 
     policy = LlamaCppPolicy(
         path, settings.n_ctx, n_threads=settings.threads, n_gpu_layers=settings.gpu_layers, seed=seed
     )
     try:
-        if unfit and isinstance(policy, Styled) and policy.prompt_style == "compact":
-            raise UnavailableError(_declines(policy.name, unfit))
         if adapter is not None:
             policy.set_adapter(adapter)
     except BaseException:
