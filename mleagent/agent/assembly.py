@@ -123,11 +123,12 @@ def solver_of(
     policy: Policy,
     sandbox: Sandbox,
     make_sandbox: Callable[[Path], Sandbox],
+    home: Path | None = None,
 ) -> Solver:
-    """Everything put together; locks the session's folder and opens the store."""
+    """Everything put together; locks the session's folder and opens the store under `home` (data_home())."""
     from ..sandbox.environment import listed, merged
 
-    task, settings, home = session.task, wish.settings, data_home()
+    task, settings, home = session.task, wish.settings, home or data_home()
     folder = SessionFolder(home, session.id)
     folder.lock()
     store = Store.open(home / "store.db")

@@ -65,6 +65,12 @@ class Parts:
 
     def close(self) -> None:
         """Free everything; twice is harmless."""
-        for part in (self.jobs, self.policy, self.sandbox, self.executor.workspace.checkpoints, self.store):
+        for part in (self.jobs, self.policy, self.sandbox):
+            part.close()
+        self.release()
+
+    def release(self) -> None:
+        """Free what is the session's own; policy and sandbox live on, for they were lent."""
+        for part in (self.jobs, self.executor.workspace.checkpoints, self.store):
             part.close()
         self.folder.unlock()

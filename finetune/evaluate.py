@@ -1,0 +1,180 @@
+"""How good is a policy? Real sessions on frozen synthetic tasks, a number of executions each.
+
+Takes a policy and tasks, drives the agent's own loop in warm sandboxes, and gives one record a task: which
+executions left a valid submission, what the best so far was worth on rows nobody is shown (the sealed part
+and the task's own test rows, whose answers only the generator knows), whether replies were well-formed. Used
+by the benchmark of policies, the gate and reports. Nothing here looks at sealed rows before the session ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mleagent import clock
+from mleagent.agent import flow
+from mleagent.agent.assembly import solver_of
+from mleagent.agent.session import Solver
+from mleagent.agent.wish import Wish
+from mleagent.config import Settings
+from mleagent.errors import MleagentError
+from mleagent.protocols import Policy, Sandbox, SandboxSpec
+from mleagent.records import Limits, Record, Session, Step, Task
+from mleagent.sandbox.pool import Pool
+from mleagent.task.options import TaskOptions
+
+from .arena import Arena
+from .synth import make_task
+
+RUN_LIMIT_S = 20.0
+_STEPS_AN_EXECUTION = 3
+"""Actions a session may take for every execution, so that one that never runs anything ends."""
+
+
+class Attempt(Record):
+    """One execution of a session, as the evaluation sees it."""
+
+    valid: bool
+    feedback: float
+    """Utility of this submission on the feedback rows; 0 where there is none."""
+    unseen: float
+    """Utility, on rows nobody is shown, of the best submission by feedback so far."""
+    plan: str
+    step: int
+
+
+class Episode(Record):
+    """One session of a policy on one task."""
+
+    policy: str
+    task: str
+    family: str = ""
+    seed: int
+    attempts: tuple[Attempt, ...]
+    replies: int
+    well_formed: int
+    """Replies that were one valid action at the first try."""
+    actions: dict[str, int]
+    ended: str
+    generation_s: float
+    execution_s: float
+    tokens: int = 0
+
+    def unseen_at(self, executions: int) -> float:
+        """Utility after so many executions; what was reached stays where the session ended sooner."""
+        kept = self.attempts[:executions]
+        return kept[-1].unseen if kept else 0.0
+
+    def valid_at(self, executions: int) -> bool:
+        """Whether a valid submission was there after so many executions."""
+        return any(attempt.valid for attempt in self.attempts[:executions])
+
+
+def evaluate(
+    policy: Policy, seed: int, executions: int, pool: Pool, settings: Settings, sampling_seed: int = 0
+) -> Episode:
+    """One session of `policy` on the synthetic task of `seed`. Raises MleagentError where none can begin."""
+    work = Path(tempfile.mkdtemp(prefix="evaluate-"))
+    try:
+        synth = make_task(seed)
+        arena = Arena(synth, work)
+
+        def unseen(submission: bytes) -> float:
+            first, second = arena.truth.grade(submission), arena.truth.seal(submission)
+            return ((first.utility or 0.0) + second.utility) / 2
+
+        limits = Limits(wall_s=RUN_LIMIT_S, cpus=1.0, memory_mb=2048)
+        spec = SandboxSpec(
+            session_id=synth.name, task_name=arena.task.name, public=arena.task.public, limits=limits
+        )
+        with (
+            pool.lease(spec) as sandbox,
+            session(
+                policy, arena.task, sandbox, settings, executions, sampling_seed, work / "agent"
+            ) as solver,
+        ):
+            episode = _play(solver, executions, unseen)
+        return episode.model_copy(update={"family": synth.family, "seed": sampling_seed})
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def session(
+    policy: Policy,
+    task: Task,
+    sandbox: Sandbox,
+    settings: Settings,
+    executions: int,
+    seed: int,
+    home: Path,
+) -> Iterator[Solver]:
+    """The agent's loop over parts that are there already, which live on; it is stored under `home`."""
+    settings = settings.model_copy(
+        update={
+            "steps": executions * _STEPS_AN_EXECUTION + 1, "exec_limit": f"{RUN_LIMIT_S:.0f}s",
+            "patience": 10 * executions, "time": "2h",
+        }
+    )  # fmt: skip
+    wish = Wish(folder=task.folder, settings=settings, seed=seed)
+    record = Session(
+        id=clock.new_id(), created_at=clock.now(), task=task, policy=policy.name, sandbox=sandbox.name,
+        seed=seed,
+    )  # fmt: skip
+
+    def another(public: Path) -> Sandbox:
+        raise MleagentError(f"an evaluation makes no second sandbox ({public})")
+
+    solver = solver_of(wish, record, TaskOptions(), policy, sandbox, another, home)
+    try:
+        solver.parts.context.open(solver.parts.prompt_settings)
+        solver.parts.store.add_session(record)
+        yield solver
+    finally:
+        solver.parts.release()
+
+
+def _play(solver: Solver, executions: int, unseen: Callable[[bytes], float]) -> Episode:
+    """Steps until so many executions are done or the policy ends the session."""
+    attempts: list[Attempt] = []
+    ended = "executions"
+    kept = 0.0
+    while len(attempts) < executions:
+        before = len(solver.steps)
+        try:
+            solver.step()
+        except flow.Finished as end:
+            ended = end.reason
+        for step in solver.steps[before:]:
+            if step.facts.executed:
+                if step.id == solver.session.best_step_id and solver.best_bytes is not None:
+                    kept = unseen(solver.best_bytes)
+                attempts.append(_attempt(step, kept))
+        if ended != "executions":
+            break
+    asked = [step for step in solver.steps if step.completion is not None]
+    usage = [step.completion.usage for step in asked if step.completion is not None]
+    return Episode(
+        policy=solver.session.policy,
+        task=solver.session.task.name,
+        seed=solver.session.seed,
+        attempts=tuple(attempts),
+        replies=len(asked),
+        well_formed=sum(step.facts.format_valid and not step.facts.repaired for step in asked),
+        actions=dict(Counter(step.action.kind for step in asked)),
+        ended=ended,
+        generation_s=sum(step.facts.generation_s for step in asked),
+        execution_s=sum(step.facts.duration_s for step in solver.steps),
+        tokens=sum(each.completion_tokens or 0 for each in usage),
+    )
+
+
+def _attempt(step: Step, kept: float) -> Attempt:
+    facts = step.facts
+    valid = facts.submission == "valid"
+    utility = facts.utility if valid and facts.utility is not None else 0.0
+    return Attempt(valid=valid, feedback=utility, unseen=kept, plan=step.action.plan, step=step.index)
