@@ -6,7 +6,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -19,8 +19,10 @@ from ..models import Adapter, Base, Entry, Ledger
 from ..models.active import parent_of
 from ..models.bundled import NAMES, bundled
 from ..models.known import context_of, need_gb
-from ..models.pull import Plan
 from .fit import fit
+
+if TYPE_CHECKING:
+    from ..models.pull import Plan  # the download's libraries are left to those who download
 
 _STEP_S = 0.2
 

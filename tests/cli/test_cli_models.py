@@ -220,7 +220,7 @@ def test_it_asks_once_and_not_where_nobody_can_answer(alone, tmp_path):
     again = Terminal("solve", str(tmp_path / "nowhere"))
     assert again.code() == 2 and "which one should work" not in again.text
     (alone / "config.toml").unlink()
-    for flags in (("--headless",), ("--json",), ("--yes",), ("--model", "auto"), ("--dry-run",)):
+    for flags in (("--headless",), ("--yes",), ("--model", "auto")):
         quiet = Terminal("solve", str(tmp_path / "nowhere"), *flags)
         assert quiet.code() == 2 and "which one should work" not in quiet.text, flags
     assert not (alone / "config.toml").exists()
