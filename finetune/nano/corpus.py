@@ -35,6 +35,7 @@ from ..ideas import draw_plan
 from ..plan_text import within
 from ..synth import make_task
 from ..synth_sets import TRAIN
+from .distract import distracted
 
 _LOOK, _WISH = 0.15, 0.12
 _TOKENIZER_DOCUMENTS = 6000
@@ -91,12 +92,14 @@ def write_streams(drafts: Path, sessions: Path, out: Path) -> dict[str, object]:
     """Tokenizer and streams in `out`; the manifest, which is written there too."""
     from . import tokenizer as bpe
 
-    chosen = [c for number, c in enumerate(read(drafts)) if number % 7 == 0][:_TOKENIZER_DOCUMENTS]
-    explored = list(read(sessions))
+    rng = Random("streams")
+    chosen = [distracted(c, rng) for n, c in enumerate(read(drafts)) if n % 7 == 0][:_TOKENIZER_DOCUMENTS]
+    explored = [distracted(c, rng) for c in read(sessions)]
     trained = bpe.train([*texts(chosen), *texts(explored[:_TOKENIZER_DOCUMENTS])])
     bpe.save(trained, out)
     manifest: dict[str, object] = {"drafts": _digest(drafts), "sessions": _digest(sessions)}
-    for name, conversations in (("pretrain", read(drafts)), ("sft", iter(explored))):
+    first = (distracted(conversation, rng) for conversation in read(drafts))
+    for name, conversations in (("pretrain", first), ("sft", iter(explored))):
         writer, count = bpe.StreamWriter(), 0
         for conversation in conversations:
             writer.add(*bpe.encode_chat(trained, conversation.turns))
