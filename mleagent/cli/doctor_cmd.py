@@ -155,10 +155,13 @@ def _models(settings: Settings) -> list[Check]:
         checks.append(
             Check(section="models", name="found running", state="info", detail=f"{address}: {detail}")
         )
-    checks += [
-        Check(section="models", name="found here", state="info", detail=f"{setting}: {detail}")
-        for setting, detail in here(settings)
-    ]
+    try:
+        checks += [
+            Check(section="models", name="found here", state="info", detail=f"{setting}: {detail}")
+            for setting, detail in here(settings)
+        ]
+    except MleagentError as error:
+        checks.append(Check(section="models", name="found here", state="fail", detail=str(error)))
     which = "open coder models, by whether they fit: mleagent models pull NAME"
     checks.append(
         Check(section="models", name="would fit", state="info", detail=which, more=tuple(known(settings)))

@@ -13,6 +13,7 @@ from pathlib import Path
 import typer
 
 from .. import __version__
+from ..config import load_settings
 from .machine import facts
 
 _TABLE_ENDINGS = (".csv", ".csv.gz", ".csv.zip", ".parquet", ".tsv")
@@ -28,6 +29,7 @@ def greet() -> bool:
         f"this machine: {machine.cores} cores, {machine.memory_gb:.0f} GB memory, "
         f"{machine.disk_free_gb:.0f} GB free, {_isolation()}"
     )
+    typer.echo(_model())
     sign = task_sign(here)
     if not sign:
         typer.echo(
@@ -42,6 +44,16 @@ def greet() -> bool:
         return typer.confirm("solve it now?", default=True)
     typer.echo("next: mleagent solve")
     return False
+
+
+def _model() -> str:
+    """The model that works, or how to come by one."""
+    name = load_settings().model
+    if name != "auto":
+        return f"model: {name}"
+    return (
+        "no model is configured yet: the first solve offers what is here (mleagent models, mleagent doctor)"
+    )
 
 
 def task_sign(folder: Path) -> str:

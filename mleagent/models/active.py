@@ -7,6 +7,9 @@ by their GGUF heads, and for an adapter its base's too.
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,11 +74,23 @@ def _switch(ledger: Ledger, name: str, entry: Entry | None) -> None:
     before = configured()
     if before == name:
         return
-    with ledger.writing() as db:
+    with _changing(ledger, before) as db:
         db.execute("INSERT INTO uses (before, after, at) VALUES (?, ?, ?)", (before, name, clock.now()))
         write_setting("model", name)
     if isinstance(entry, Adapter) and entry.state == "retired":
         ledger.set_state(entry.name, "promoted")
+
+
+@contextmanager
+def _changing(ledger: Ledger, before: str) -> Iterator[sqlite3.Connection]:
+    """The ledger's transaction; should it not be kept (disk full), the setting is what it was."""
+    try:
+        with ledger.writing() as db:
+            yield db
+    except BaseException:
+        if configured() != before:
+            write_setting("model", before)
+        raise
 
 
 def rollback(ledger: Ledger) -> tuple[str, str]:
@@ -91,7 +106,7 @@ def rollback(ledger: Ledger) -> tuple[str, str]:
     back = last.before if now == last.after else last.after
     if back.lower() not in FREE_WORDS and resolve(ledger, back) is None and not _by_address(back):
         raise InputError(f"before {now} it was {back}, which is no longer here; mleagent models use NAME")
-    with ledger.writing() as db:
+    with _changing(ledger, now) as db:
         if back == last.before:
             db.execute("UPDATE uses SET taken_back = 1 WHERE number = ?", (last.number,))
         write_setting("model", back)

@@ -101,7 +101,7 @@ def checked(files: Files, name: str) -> Files:
 
 def safetensors_head(folder: Path) -> GgufHead:
     """What a safetensors folder says of itself, in the same record. Raises InputError."""
-    config = folder / "config.json"
+    found, config = members(folder), folder / "config.json"
     try:
         values = json.loads(config.read_text(encoding="utf-8"))
         architecture, context = str(values["model_type"]), values.get("max_position_embeddings")
@@ -110,7 +110,7 @@ def safetensors_head(folder: Path) -> GgufHead:
     weights = [_weights(file) for file in folder.glob("*.safetensors")]
     return GgufHead(
         path=folder,
-        bytes=sum(file.stat().st_size for file in members(folder)),
+        bytes=sum(file.stat().st_size for file in found),
         version=0,
         architecture=architecture,
         context_length=context if isinstance(context, int) else None,

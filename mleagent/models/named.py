@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..config import Settings, data_home
 from ..policy.choose import Notice, choose
 from ..protocols import Policy
-from .active import resolve
+from .active import FREE_WORDS, resolve
 from .ledger import Ledger
 
 
@@ -21,10 +21,12 @@ def policy_named(
     `unfit` says why small models with compact prompts can't do this task (empty: they can). Raises
     InputError, UnavailableError, PolicyError.
     """
-    ledger = Ledger(data_home())
     name = setting.strip()
     if name in ("", "auto"):
         name = settings.model.strip() or "auto"
+    if name in FREE_WORDS or "://" in name or name.lower().endswith(".gguf"):
+        return choose(name, settings, seed, notice, unfit=unfit)  # whatever state the ledger is in
+    ledger = Ledger(data_home())
     ready = resolve(ledger, name)
     if ready is None:
         return choose(name, settings, seed, notice, unfit=unfit, names=ledger.names())

@@ -150,7 +150,7 @@ def test_wrong_words_are_one_line(alone, tmp_path, capsys):
     )
     assert "nothing to roll back" in error_of(capsys, "models", "rollback")
     (tmp_path / "empty").mkdir()
-    assert "config.json" in error_of(capsys, "models", "add", str(tmp_path / "empty"))
+    assert "no .safetensors file; name a .gguf" in error_of(capsys, "models", "add", str(tmp_path / "empty"))
 
 
 def test_solve_takes_a_name_of_the_ledger(alone, tmp_path, capsys):
@@ -247,6 +247,21 @@ def test_doctor_lists_what_fits_and_what_is_here(alone, capsys):
     assert len(table["more"]) == len(KNOWN) and all("qwen2.5-coder" in line for line in table["more"])
     (found,) = [one for one in checks if one["name"] == "found here"]
     assert "here.gguf" in found["detail"] and "fits" in found["detail"]
+
+
+def test_a_broken_ledger_stops_names_only(alone, capsys, tmp_path):
+    (alone / "models.db").write_bytes(b"broken " * 1000)
+    checks = json.loads(_doctor(capsys))["checks"]
+    (check,) = [one for one in checks if one["name"] == "found here"]
+    assert check["state"] == "fail" and "models.db" in check["detail"]
+    assert "models.db" in error_of(capsys, "models", "list")
+    code = main(["solve", str(tmp_path / "nowhere"), "--model", "playbook", "--headless"])
+    assert code == 2 and "no such folder" in capsys.readouterr().err
+
+
+def _doctor(capsys) -> str:
+    main(["doctor", "--json"])
+    return capsys.readouterr().out
 
 
 def test_doctor_fails_on_a_gpu_that_llama_cpp_cannot_use(alone, tmp_path, capsys):

@@ -36,6 +36,18 @@ def test_use_and_rollback_walk_back_and_forth(two, home):
     assert rollback(two) == ("playbook", "auto")
 
 
+def test_a_change_that_is_not_kept_changes_nothing(two, home):
+    """The ledger's disk is full at the very end: the setting must not be ahead of the history."""
+    from mleagent.errors import StoreError
+    from mleagent.models import active
+
+    with pytest.raises(StoreError), active._changing(two, "two") as db:
+        active.write_setting("model", "one")
+        assert configured() == "one"
+        db.execute("INSERT INTO uses VALUES (1, 'this number', 'is taken', 0, 0)")
+    assert configured() == "two" and two.last_use().after == "two"
+
+
 def test_use_keeps_the_rest_of_the_settings(two, home):
     path = home / "config.toml"
     path.write_text("# mine\nsteps = 7  # few\nmodel = 'two'\n")
