@@ -9,10 +9,9 @@ by the benchmark of policies, the gate and reports. Nothing here looks at sealed
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from mleagent import clock
@@ -21,11 +20,14 @@ from mleagent.agent.assembly import solver_of
 from mleagent.agent.session import Solver
 from mleagent.agent.wish import Wish
 from mleagent.config import Settings
-from mleagent.errors import MleagentError
+from mleagent.errors import InputError, MleagentError
 from mleagent.protocols import Policy, Sandbox, SandboxSpec
 from mleagent.records import Limits, Record, Session, Step, Task
 from mleagent.sandbox.pool import Pool
-from mleagent.task.options import TaskOptions
+from mleagent.task.grade import Grader
+from mleagent.task.options import TaskOptions, merged
+from mleagent.task.options import load as load_options
+from mleagent.task.prepare import prepare
 
 from .arena import Arena
 from .synth import make_task
@@ -74,33 +76,50 @@ class Episode(Record):
         return any(attempt.valid for attempt in self.attempts[:executions])
 
 
+@dataclass(frozen=True)
+class Case:
+    """A task to be evaluated on."""
+
+    task: Task
+    unseen: Callable[[bytes], float]
+    """Utility of a submission on rows nobody is shown."""
+    family: str = ""
+
+
+def synthetic(seed: int, work: Path) -> Case:
+    """The synthetic task of a seed; unseen are the sealed rows and the task's own test rows."""
+    synth = make_task(seed)
+    arena = Arena(synth, work)
+
+    def unseen(submission: bytes) -> float:
+        first, second = arena.truth.grade(submission), arena.truth.seal(submission)
+        return ((first.utility or 0.0) + second.utility) / 2
+
+    return Case(arena.task, unseen, synth.family)
+
+
+def of_folder(folder: Path, work: Path, split_seed: int = 0) -> Case:
+    """A real folder; unseen are its sealed rows. Raises InputError where it can't be prepared or scored."""
+    options = merged(load_options(folder), seed=split_seed)
+    task = prepare(folder, options, work / "home")
+    if task.private is None:
+        raise InputError(f"{folder}: has no held-out labels to evaluate on")
+    grader = Grader(task.private, task.verified)
+    return Case(task, lambda submission: grader.seal(submission).utility)
+
+
 def evaluate(
-    policy: Policy, seed: int, executions: int, pool: Pool, settings: Settings, sampling_seed: int = 0
+    policy: Policy, case: Case, executions: int, pool: Pool, settings: Settings, work: Path, seed: int = 0
 ) -> Episode:
-    """One session of `policy` on the synthetic task of `seed`. Raises MleagentError where none can begin."""
-    work = Path(tempfile.mkdtemp(prefix="evaluate-"))
-    try:
-        synth = make_task(seed)
-        arena = Arena(synth, work)
-
-        def unseen(submission: bytes) -> float:
-            first, second = arena.truth.grade(submission), arena.truth.seal(submission)
-            return ((first.utility or 0.0) + second.utility) / 2
-
-        limits = Limits(wall_s=RUN_LIMIT_S, cpus=1.0, memory_mb=2048)
-        spec = SandboxSpec(
-            session_id=synth.name, task_name=arena.task.name, public=arena.task.public, limits=limits
-        )
-        with (
-            pool.lease(spec) as sandbox,
-            session(
-                policy, arena.task, sandbox, settings, executions, sampling_seed, work / "agent"
-            ) as solver,
-        ):
-            episode = _play(solver, executions, unseen)
-        return episode.model_copy(update={"family": synth.family, "seed": sampling_seed})
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    """One session of `policy` on a task; `seed` is of sampling. Raises MleagentError where none can begin."""
+    limits = Limits(wall_s=RUN_LIMIT_S, cpus=1.0, memory_mb=2048)
+    task = case.task
+    spec = SandboxSpec(session_id=task.name, task_name=task.name, public=task.public, limits=limits)
+    with (
+        pool.lease(spec) as sandbox,
+        session(policy, task, sandbox, settings, executions, seed, work / "agent") as solver,
+    ):
+        return _play(solver, executions, case.unseen).model_copy(update={"family": case.family})
 
 
 @contextlib.contextmanager

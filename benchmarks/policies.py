@@ -1,0 +1,221 @@
+"""How good are the policies? Report set and examples at 3 and 8 executions, valid submissions, diversity.
+
+    python benchmarks/policies.py [--policies random-ideas,playbook,nano,quarter] [--tasks 60] [--runs FILE]
+
+Each policy works on the frozen report tasks (never read by training or gate) and on the examples by the
+agent's own loop in warm sandboxes, one session a task, sampling seed 0. Resumable: finished sessions are kept
+in FILE. `--drafts 100` counts different plans among first drafts of a few tasks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import math
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from finetune.evaluate import Case, Episode, evaluate, of_folder, synthetic
+from finetune.idea_policy import random_ideas
+from finetune.synth_sets import load
+from mleagent.agent.actions import parse
+from mleagent.agent.compact import CompactContext, can_serve
+from mleagent.agent.templates import Templates
+from mleagent.config import Settings
+from mleagent.errors import MleagentError
+from mleagent.policy.choose import choose
+from mleagent.protocols import Policy, Prompt
+from mleagent.records import Sampling
+from mleagent.sandbox.choose import make
+from mleagent.sandbox.pool import Pool
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+BUDGETS = (3, 8)
+
+
+def policy_of(name: str, temperature: float) -> Policy:
+    """A policy by the benchmark's names, or by what `--model` takes."""
+    if name == "random-ideas":
+        return random_ideas()
+    if name == "quarter":
+        from mleagent.policy.nano import quarter_path
+
+        name = str(quarter_path())
+    return choose(name, Settings(), 0)
+
+
+def cases(tasks: int) -> Iterable[tuple[str, Callable[[Path], Case]]]:
+    """(name, maker) of report tasks, then of examples."""
+    for entry in [e for e in load().entries if e.set == "report"][:tasks]:
+        yield f"synth-{entry.seed}", lambda work, seed=entry.seed: synthetic(seed, work)
+    for folder in sorted(path for path in EXAMPLES.iterdir() if (path / "train.csv").is_file()):
+        yield folder.name, lambda work, folder=folder: of_folder(folder, work)
+
+
+def run(name: str, options: argparse.Namespace, done: dict[tuple[str, str], Episode], pool: Pool) -> None:
+    """All missing sessions of one policy."""
+    left = [(case, maker) for case, maker in cases(options.tasks) if (name, case) not in done]
+    if not left:
+        return
+    policy = policy_of(name, options.temperature)
+    settings = Settings().model_copy(update={"temperature": options.temperature, "cache": False})
+
+    def one(item: tuple[str, Callable[[Path], Case]]) -> None:
+        work = Path(tempfile.mkdtemp(prefix="policies-"))
+        try:
+            case = item[1](work)
+            why = can_serve(case.task) if name != "playbook" else ""
+            if why:
+                episode = Episode(
+                    policy=name, task=item[0], seed=0, attempts=(), replies=0, well_formed=0, actions={},
+                    ended=f"declined: {why}", generation_s=0, execution_s=0,
+                )  # fmt: skip
+            else:
+                episode = evaluate(policy, case, max(BUDGETS), pool, settings, work)
+            episode = episode.model_copy(update={"policy": name, "task": item[0]})
+            done[name, item[0]] = episode
+            with options.runs.open("a", encoding="utf-8") as stream:
+                stream.write(episode.model_dump_json() + "\n")
+            print(name, item[0], [round(a.unseen, 3) for a in episode.attempts], episode.ended, flush=True)
+        except MleagentError as error:
+            print(name, item[0], error, file=sys.stderr, flush=True)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    with ThreadPoolExecutor(options.workers) as threads:
+        list(threads.map(one, left))
+    policy.close()
+
+
+def summary(name: str, found: list[Episode]) -> str:
+    """One line of the table."""
+    cells = [name, str(len(found))]
+    for budget in BUDGETS:
+        values = np.array([e.unseen_at(budget) for e in found])
+        error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+        cells.append(f"{np.mean([e.valid_at(budget) for e in found]):.1%}")
+        cells.append(f"{values.mean():.3f} ({error:.3f})")
+    first = [next((n for n, a in enumerate(e.attempts, 1) if a.valid), None) for e in found]
+    known = [n for n in first if n is not None]
+    cells.append(f"{np.mean(known):.2f}" if known else "never")
+    replies = sum(e.replies for e in found)
+    cells.append(f"{sum(e.well_formed for e in found) / max(1, replies):.2%} of {replies}")
+    cells.append(
+        f"{sum(a.valid for e in found for a in e.attempts) / max(1, sum(len(e.attempts) for e in found)):.1%}"
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def drafts(name: str, count: int, temperature: float) -> list[str]:
+    """Different plans among `count` first drafts of three report tasks, and their entropy."""
+    policy, lines = policy_of(name, temperature), []
+    work = Path(tempfile.mkdtemp(prefix="drafts-"))
+    try:
+        for entry in [e for e in load().entries if e.set == "report"][:3]:
+            task = synthetic(entry.seed, work / str(entry.seed)).task
+            context = CompactContext(Templates(), task)
+            context.open({})
+            prompt = Prompt(messages=tuple(context.messages))
+            sampling = Sampling(temperature=temperature, max_tokens=400, seed=1)
+            actions = [parse(reply.text) for reply in policy.complete(prompt, sampling, n=count)]
+            plans = collections.Counter(a.plan for a in actions if a.kind == "write")
+            total = sum(plans.values())
+            bits = -sum(n / total * math.log2(n / total) for n in plans.values()) if total else 0.0
+            most = math.log2(max(2, total))
+            lines.append(f"| {name} | {entry.family} | {len(plans)} of {total} | {bits:.2f} of {most:.2f} |")
+    finally:
+        policy.close()
+        shutil.rmtree(work, ignore_errors=True)
+    return lines
+
+
+def document(options: argparse.Namespace, done: dict[tuple[str, str], Episode], plans: list[str]) -> str:
+    """The page of results."""
+    head = (
+        "| policy | tasks | valid at 3 | utility at 3 | valid at 8 | utility at 8 | executions to the first "
+        "valid | well-formed replies | valid executions |\n|---|---|---|---|---|---|---|---|---|"
+    )
+    lines = [
+        "# Policies",
+        "",
+        "Utility on rows nobody is shown (report tasks: sealed rows and the task's own test rows; examples: "
+        "sealed rows), of the best submission by feedback, mean over tasks with its standard error. One "
+        f"session a task, temperature {options.temperature}, seed 0.",
+        "",
+        "## Report tasks",
+        "",
+        head,
+    ]
+    for name in options.names:
+        found = [e for (who, task), e in done.items() if who == name and task.startswith("synth-")]
+        if found:
+            lines.append(summary(name, found))
+    lines += ["", "## Examples, utility at 3 and 8 executions", "", "| policy | "]
+    folders = sorted({task for _, task in done if not task.startswith("synth-")})
+    lines[-1] = "| policy | " + " | ".join(folders) + " |"
+    lines.append("|---" * (len(folders) + 1) + "|")
+    for name in options.names:
+        cells = []
+        for folder in folders:
+            e = done.get((name, folder))
+            text = "" if e is None else f"{e.unseen_at(3):.2f} → {e.unseen_at(8):.2f}"
+            cells.append("declined" if e is not None and e.ended.startswith("declined") else text)
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    if plans:
+        lines += [
+            "",
+            "## First drafts of one task",
+            "",
+            "| policy | task | different plans | entropy, bits |",
+        ]
+        lines += ["|---|---|---|---|", *plans]
+    lines += [
+        "",
+        f"Made by `python benchmarks/policies.py --policies {','.join(options.names)} "
+        f"--tasks {options.tasks}` on {platform.machine()}, Python {platform.python_version()}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--policies", default="random-ideas,playbook,nano,quarter")
+    parser.add_argument("--tasks", type=int, default=60)
+    parser.add_argument("--temperature", type=float, default=0.7)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--drafts", type=int, default=0)
+    parser.add_argument("--sandbox", default="namespaces")
+    parser.add_argument("--runs", type=Path, default=Path("policies.jsonl"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/policies.md"))
+    options = parser.parse_args()
+    options.names = options.policies.split(",")
+    done: dict[tuple[str, str], Episode] = {}
+    if options.runs.is_file():
+        for line in options.runs.read_text(encoding="utf-8").splitlines():
+            episode = Episode.model_validate_json(line)
+            done[episode.policy, episode.task] = episode
+    with Pool(lambda spec: make(options.sandbox, spec), options.workers) as pool:
+        for name in options.names:
+            run(name, options, done, pool)
+    plans = [
+        line
+        for name in options.names
+        if options.drafts and name not in ("playbook", "random-ideas")
+        for line in drafts(name, options.drafts, 1.0)
+    ]
+    text = document(options, done, plans)
+    options.out.write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
