@@ -3,8 +3,8 @@
 A stream is three files: `NAME.ids.npy` (uint16, all documents one after another), `NAME.mask.npy`
 (uint8, 1: the token counts as a target) and `NAME.starts.npy` (int64, where documents begin). Each
 document takes one row of the narrowest of a few widths it fits; every batch draws the same number
-of rows of each width, so shapes never change, and what batch `step` holds follows from the seed
-and `step` alone: resuming needs no more than a number.
+of rows of each width (and a little filler, so that all stages are of one shape), and what batch
+`step` holds follows from the seed and `step` alone: resuming needs no more than a number.
 """
 
 from __future__ import annotations
@@ -119,6 +119,18 @@ def choose_widths(lengths: np.ndarray, most: int = 8) -> list[int]:
     return sorted(width * _GRAIN for width in widths)
 
 
+def share(sizes: np.ndarray, widths: np.ndarray, batch_tokens: int) -> np.ndarray:
+    """How many rows of each width a batch draws: in proportion to how many there are, one at least.
+
+    Rounded down, then rows are added where most is missing for as long as one fits.
+    """
+    wanted = sizes * (batch_tokens / (sizes @ widths))
+    rows = np.maximum(1, wanted.astype(np.int64))
+    while (fits := widths <= batch_tokens - rows @ widths).any():
+        rows[np.where(fits, wanted - rows, -np.inf).argmax()] += 1
+    return rows
+
+
 class Rows:
     """All rows of one stage on the device, and the batches drawn from them."""
 
@@ -131,37 +143,39 @@ class Rows:
         seed: int,
         device: torch.device,
     ) -> None:
-        """`batch_tokens` bounds a batch with its padding, roughly; a width in use has at least a row."""
-        widths = choose_widths(lengths - 1)
+        """A batch has just `batch_tokens`, padding included, or more when one row of each width is more."""
+        widths = np.array(choose_widths(lengths - 1))
         bucket = np.searchsorted(widths, lengths - 1)
         sizes = np.bincount(bucket, minlength=len(widths))
-        scale = batch_tokens / float(np.dot(sizes, widths))
-        self.segments: Segments = tuple(
-            (max(1, round(scale * int(n))), int(w)) for n, w in zip(sizes, widths, strict=True) if n
-        )
-        self.tokens = float(sum(rows * _mean(lengths[bucket == b] - 1) for b, (rows, _) in self._used(sizes)))
+        rows = share(sizes, widths, batch_tokens)
+        self._filler = max(0, batch_tokens - int(rows @ widths))
+        self.segments: Segments = tuple(zip(rows.tolist(), widths.tolist(), strict=True))
+        if self._filler:
+            self.segments += ((1, self._filler),)
+        means = np.bincount(bucket, weights=lengths - 1) / sizes
+        self.tokens = float(rows @ means)
         """Tokens of a batch on average, without padding."""
         self.count = len(begins)
         self._seed, self._device = seed, device
         self._tables = [
-            _table(stream, begins[bucket == b], lengths[bucket == b], width, device)
-            for b, (_, width) in self._used(sizes)
+            _table(stream, begins[bucket == b], lengths[bucket == b], int(width), device)
+            for b, width in enumerate(widths)
         ]
         self._orders: dict[tuple[int, int], Tensor] = {}
-
-    def _used(self, sizes: np.ndarray) -> list[tuple[int, tuple[int, int]]]:
-        return list(zip(np.flatnonzero(sizes), self.segments, strict=True))
 
     def batch(self, step: int) -> Batch:
         """What is trained on in this step of the stage."""
         ids, targets, mask = [], [], []
-        for b, (rows, _) in enumerate(self.segments):
-            tokens, counts = self._tables[b]
+        for b, (tokens, counts) in enumerate(self._tables):
+            rows = self.segments[b][0]
             chosen = self._chosen(b, step * rows, rows)
             drawn = tokens[chosen].long()
             ids.append(drawn[:, :-1].reshape(-1))
             targets.append(drawn[:, 1:].reshape(-1))
             mask.append(counts[chosen].reshape(-1))
+        if self._filler:
+            for parts in (ids, targets, mask):
+                parts.append(parts[0].new_zeros(self._filler))
         return Batch(torch.cat(ids), torch.cat(targets), torch.cat(mask).float())
 
     def _chosen(self, bucket: int, start: int, rows: int) -> Tensor:
@@ -184,10 +198,6 @@ class Rows:
             )
             self._orders[key] = order.to(self._device)
         return self._orders[key]
-
-
-def _mean(lengths: np.ndarray) -> float:
-    return float(lengths.mean())
 
 
 def _table(

@@ -128,7 +128,8 @@ class Run:
         self.device = torch.device(name)
         torch.set_float32_matmul_precision("high")
         self.model = Decoder(SIZES[self.options.size], self.options.seed).to(self.device)
-        if self.options.compile and self.device.type == "cuda":
+        self.compiled = self.options.compile and self.device.type == "cuda"
+        if self.compiled:
             self.model.compile()
         self.started = time.monotonic()
         self.spent_before = 0.0
@@ -144,6 +145,7 @@ class Run:
         """Trains; True when all stages are done, False when it was stopped before."""
         at = self._resume()
         stages = [self._load(stage) for stage in self.options.stages]
+        self.warm(stages[at.stage])
         if self.options.fit_seconds and not at.tokens:
             self.scale = self._fit(stages)
         for index in range(at.stage, len(stages)):
@@ -244,19 +246,24 @@ class Run:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
-    def bench(self, stage: _Loaded, steps: int) -> float:
-        """Tokens a second (padding not counted) over `steps` updates at a learning rate of 0.
-
-        The first updates, outside the measure, compile; a compiler that fails is left out from then on.
-        """
-        optimizer = self._optimizer()
+    def warm(self, stage: _Loaded) -> None:
+        """An update that changes nothing, to compile; a compiler that fails is left out from then on."""
         try:
-            self._step(stage, 0, optimizer, 0.0).item()
+            self._step(stage, 0, self._optimizer(), 0.0).item()
         except torch.OutOfMemoryError:
             raise InputError(f"no memory for --batch-tokens {self.options.batch_tokens}: lower it") from None
         except RuntimeError as error:
+            if not self.compiled:
+                raise
             self._say(f"torch.compile failed, going on without: {str(error).splitlines()[0]}")
+            self.compiled = False
             self.model.plain()
+            self.warm(stage)
+
+    def bench(self, stage: _Loaded, steps: int) -> float:
+        """Tokens a second (padding not counted) over `steps` updates at a learning rate of 0."""
+        self.warm(stage)
+        optimizer = self._optimizer()
         for step in range(3):
             self._step(stage, step, optimizer, 0.0).item()
         clock = time.monotonic()
@@ -277,8 +284,7 @@ class Run:
         if rows.held is None:
             return None
         total = count = 0.0
-        compiled = (self.model._before, self.model._after, self.model._loss)
-        self.model.plain()  # other shapes: not worth compiling again
+        self.model.plain()  # other shapes: not worth compiling for
         for number in range(batches):
             batch = rows.held.batch(number)
             with torch.no_grad(), self._autocast():
@@ -286,7 +292,8 @@ class Run:
                     batch.ids, batch.targets, batch.mask, rows.held_angles, rows.held.segments
                 ).item()
             count += batch.mask.sum().item()
-        self.model._before, self.model._after, self.model._loss = compiled
+        if self.compiled:
+            self.model.compile()
         return total / max(1.0, count)
 
     def _log(

@@ -25,6 +25,7 @@ from finetune.nano.model import SIZES, Decoder, save_hf  # noqa: E402
 from mleagent.errors import InputError  # noqa: E402
 from mleagent.policy import gguf_check  # noqa: E402
 
+torch.set_num_threads(1)  # the models are tiny: more threads only wait for each other
 VOCAB = 512
 IDS = [5, 200, 17, 300, 301, 9, 77, 410, 3, 256, 128, 64]
 FAMILIES = ["qwen2", "qwen3", "llama", "llama3"]

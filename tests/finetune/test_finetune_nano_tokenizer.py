@@ -47,10 +47,10 @@ def test_transformers_loads_it(trained: tokenizers.Tokenizer, tmp_path: Path) ->
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     assert type(theirs).__name__ == "Qwen2Tokenizer" and len(theirs) == 2048
     assert (theirs.eos_token, theirs.pad_token) == ("<|im_end|>", "<|endoftext|>")
-    chat = theirs.apply_chat_template(
-        [{"role": "user", "content": "x = 12"}], tokenize=False, add_generation_prompt=True
-    )
-    assert chat == "<|im_start|>user\nx = 12<|im_end|>\n<|im_start|>assistant\n"
+    messages = [{"role": "system", "content": "Solve."}, {"role": "user", "content": "x = 12"}]
+    chat = theirs.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert chat.startswith("<|im_start|>system\nSolve.<|im_end|>\n")
+    assert chat.endswith("<|im_start|>user\nx = 12<|im_end|>\n<|im_start|>assistant\n")
     assert theirs(chat).input_ids == nano_tokenizer.load(tmp_path).encode(chat).ids
 
 

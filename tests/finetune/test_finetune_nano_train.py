@@ -23,6 +23,8 @@ from finetune.nano.model import SIZES, Decoder, load_hf, save_hf  # noqa: E402
 from finetune.nano.tokenizer import StreamWriter  # noqa: E402
 from finetune.nano.train import Options, Run, Stage, learning_rate, main  # noqa: E402
 
+torch.set_num_threads(1)  # the models are tiny: more threads only wait for each other
+
 
 def write_stream(folder: Path, name: str, documents: int = 120, seed: int = 0, masked: bool = False) -> None:
     """Counting sequences of random stride: a small model learns them within a few updates."""
@@ -188,7 +190,7 @@ def test_an_interrupt_leaves_a_checkpoint(streams: Path, tmp_path: Path) -> None
         sys.executable, "-m", "finetune.nano.train", "--size", "tiny", "--data", str(streams),
         "--out", str(out), "--stage", "pretrain:text:1e-3:90M", "--batch-tokens", "1024", "--context", "128",
     ]  # fmt: skip
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
     curve = out / "curve.jsonl"
     deadline = time.monotonic() + 60
     while not curve.exists() and time.monotonic() < deadline:
