@@ -78,11 +78,14 @@ def make_gguf(
     n_ctx: int = 512,
     seed: int = 0,
     template: str = QWEN_TEMPLATE,
+    style: str = "",
 ) -> Path:
-    """Write the model to `path` and return it."""
+    """Write the model to `path` and return it; `style` is the kind of prompts it says it was made for."""
     tokens = vocabulary(says)
     writer = gguf.GGUFWriter(str(path), "qwen2")
     _write_metadata(writer, tokens, width, layers, heads, n_ctx, template)
+    if style:
+        writer.add_string("mleagent.prompt_style", style)
     weights = (
         _chain_weights(tokens, says, layers)
         if says
@@ -187,3 +190,32 @@ def _spelled(text: str) -> str:
     """Text in GPT-2's printable stand-ins."""
     alphabet = byte_alphabet()
     return "".join(alphabet[byte] for byte in text.encode())
+
+
+def make_lora(
+    path: Path,
+    *,
+    width: int = 64,
+    layers: int = 2,
+    rank: int = 4,
+    size: float = 1.0,
+    seed: int = 0,
+    architecture: str = "qwen2",
+) -> Path:
+    """Write a random LoRA adapter for `make_gguf`'s model, on q and v; size 0 changes nothing."""
+    rng = np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(str(path), architecture)
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", float(rank))
+    for layer in range(layers):
+        for name, out in (("attn_q", width), ("attn_v", width // 2)):
+            a = rng.normal(size=(rank, width)) * width**-0.5
+            b = rng.normal(size=(out, rank)) * size
+            writer.add_tensor(f"blk.{layer}.{name}.weight.lora_a", a.astype(np.float32))
+            writer.add_tensor(f"blk.{layer}.{name}.weight.lora_b", b.astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

@@ -79,7 +79,8 @@ def pull(
     try:
         made = plan(hub, ledger, repo, name)
         typer.echo("\n".join(models_view.plan_lines(made)))
-        if not _agreed(f"download {made.missing() / 1e9:.2f} GB?", yes):
+        missing = made.missing()
+        if missing and not _agreed(f"download {models_view.size(missing)}?", yes):
             raise InputError("nothing was downloaded; --yes agrees without being asked")
         with models_view.Bar() as bar:
             base = run(made, hub, ledger, bar, _free_bytes(made))
@@ -146,11 +147,12 @@ def remove(name: Name, yes: Yes = False) -> None:
     from ..models import Ledger
     from ..models.active import configured
     from ..models.add import remove as remove_model
+    from .models_view import size
 
     ledger = Ledger(data_home())
     entry = ledger.get(name)
     if entry.owned and entry.files:
-        question = f"delete {entry.files.path} ({entry.files.bytes / 1e9:.2f} GB)?"
+        question = f"delete {entry.files.path} ({size(entry.files.bytes)})?"
         if not _agreed(question, yes):
             raise InputError("nothing was removed; --yes agrees without being asked")
     gone = remove_model(ledger, name, configured())

@@ -57,6 +57,8 @@ def use(ledger: Ledger, name: str, *, force: bool = False) -> Ready:
     entry = ledger.find(name)
     ready = resolve(ledger, name)
     if ready is None:
+        if _by_address(name):
+            raise InputError(f"{name} has no name yet: mleagent models add {name} first")
         if name.lower() not in FREE_WORDS:
             ledger.get(name)  # says what there is
         if name.lower() == "nano" and bundled("nano") is None:

@@ -63,6 +63,8 @@ def test_a_model_set_by_hand_rolls_back_to_the_last_one_used(two, home):
 def test_what_is_not_there_says_what_is(two):
     with pytest.raises(InputError, match=r"no model 'tow' in the ledger; known: one, two"):
         use(two, "tow")
+    with pytest.raises(InputError, match=r"has no name yet: mleagent models add .*two\.gguf first"):
+        use(two, two.get("two").files.path)
     assert configured() == "two"
 
 

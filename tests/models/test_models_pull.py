@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from hub_server import COMMIT
+from terminal_kit import Terminal
 
 from mleagent.cli.app import main
 from mleagent.errors import InputError, MleagentError, UnavailableError
@@ -242,6 +243,29 @@ def test_without_a_terminal_a_pull_needs_yes(hub, ledger, capsys):
     assert "licence: apache-2.0" in said.out and "MB" in said.out and "--yes" in said.err
     assert not (ledger.home / "models").exists()
     assert main(["models", "pull", REPO, "--yes"]) == 0
+
+
+def test_at_a_terminal_size_and_licence_are_shown_and_asked(hub, ledger):
+    terminal = Terminal("models", "pull", REPO)
+    terminal.until("tiny-q4_k_m.gguf  0.5 MB")
+    terminal.until("licence: apache-2.0")
+    terminal.until("fits")
+    terminal.until("download 0.5 MB? [y/N]")
+    terminal.say("n")
+    assert terminal.code() == 2 and ledger.names() == []
+    terminal = Terminal("models", "pull", REPO)
+    terminal.until("[y/N]")
+    terminal.say("y")
+    terminal.until("is in the ledger")
+    assert terminal.code() == 0 and ledger.names() == ["tiny-q4_k_m"]
+
+
+def test_ctrl_c_keeps_what_has_come(hub, ledger):
+    hub.gate = threading.Event()
+    terminal = Terminal("models", "pull", REPO, "--yes")
+    assert hub.reached.wait(30)
+    terminal.interrupt()
+    assert terminal.code() == 130 and rest(ledger.home)[0].endswith(".part") and ledger.names() == []
 
 
 # --- which files --------------------------------------------------------------------

@@ -7,7 +7,8 @@ import pytest
 from endpoint_server import Server, free_port, serving, stream
 
 from mleagent.config import Settings
-from mleagent.errors import InputError, PolicyError
+from mleagent.errors import InputError, PolicyError, UnavailableError
+from mleagent.policy import nano
 from mleagent.policy.choose import choose
 from mleagent.policy.openai_api import OpenAIPolicy
 from mleagent.policy.scripted import ScriptedPolicy
@@ -15,12 +16,38 @@ from mleagent.protocols import Policy, Prompt
 from mleagent.records import Message, Sampling
 
 
-def test_auto_without_a_model_is_the_playbook_and_says_so():
+def test_auto_is_the_playbook_where_nano_can_not_work_and_says_so():
     said = []
-    assert choose("auto", Settings(), 0, said.append).name == "playbook"
-    assert len(said) == 1 and "playbook" in said[0]
+    assert choose("auto", Settings(), 0, said.append, unfit="it needs an id column").name == "playbook"
+    assert len(said) == 1 and "playbook" in said[0] and "mleagent-nano can't" in said[0]
     assert choose("playbook", Settings(model="http://localhost:1"), 0, said.append).name == "playbook"
     assert len(said) == 1
+
+
+def test_auto_is_nano_where_it_can_work_and_says_what_that_is():
+    if nano.missing():
+        pytest.skip(nano.missing())
+    for name in ("auto", "nano"):
+        said = []
+        policy = choose(name, Settings(threads=1), 0, said.append)
+        assert policy.name == "mleagent-nano" and policy.prompt_style == "compact" and said == [nano.WHAT]
+        policy.close()
+    with pytest.raises(UnavailableError, match="mleagent-nano declines this task: it needs an id") as caught:
+        choose("nano", Settings(), unfit="it needs an id column")
+    assert caught.value.exit_code == 3
+
+
+def test_any_model_made_for_compact_prompts_declines_before_it_is_loaded(tmp_path):
+    pytest.importorskip("gguf")
+    from gguf_maker import make_gguf
+
+    path = make_gguf(tmp_path / "mine.gguf", style="compact")
+    with pytest.raises(
+        UnavailableError, match="mine declines this task: it needs an id column; take --model"
+    ):
+        choose(str(path), Settings(), unfit="it needs an id column")
+    large = make_gguf(tmp_path / "large.gguf")
+    choose(str(large), Settings(n_ctx=200, threads=1), unfit="it needs an id column").close()
 
 
 def test_auto_and_nothing_take_the_configured_model():
