@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -71,7 +72,7 @@ def print_rows(found: list[dict[str, Any]]) -> None:
         style = "bold green" if one["active"] else "red" if one["state"] in ("missing", "refused") else ""
         cells = (
             "*" if one["active"] else "", one["name"], one["kind"], one["state"], size(one["bytes"]),
-            count(one["parameters"]), one["licence"], one["parent"] or one["source"],
+            count(one["parameters"]), one["licence"], one["parent"] or re.sub(r"@([0-9a-f]{10})[0-9a-f]{30}$", r"@\1", one["source"]),
         )  # fmt: skip
         table.add_row(*(Text(cell, style=style) for cell in cells))
     Console().print(table)

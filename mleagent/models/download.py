@@ -37,14 +37,14 @@ class _Broken(Exception):
 class _Part:
     """The growing file with the hashes of what it holds: small files of a hub have their git hash only."""
 
-    def __init__(self, out: IO[bytes], size: int) -> None:
+    def __init__(self, out: IO[bytes], file: RemoteFile) -> None:
         """`out` is open for reading and appending; what it holds already is hashed."""
-        self._out, self._size = out, size
+        self._out, self._file = out, file
         self._clear()
         out.seek(0)
         while chunk := out.read(1 << 22):
             self._hash(chunk)
-        if self.have > size:
+        if self.have > file.bytes:
             self.restart()
 
     def restart(self) -> None:
@@ -57,20 +57,21 @@ class _Part:
         self._out.write(chunk)
         self._hash(chunk)
 
-    def matches(self, file: RemoteFile) -> bool:
+    def matches(self) -> bool:
         """Whether these are the bytes that the hub states the hash of."""
-        if file.sha256:
-            return bool(self.sha256.hexdigest() == file.sha256.lower())
-        return bool(self._git.hexdigest() == file.git_sha1.lower())
+        if self._file.sha256:
+            return self.sha256.hexdigest() == self._file.sha256.lower()
+        return self._git.hexdigest() == self._file.git_sha1.lower()
 
     def _clear(self) -> None:
         self.have = 0
         self.sha256 = hashlib.sha256()
-        self._git = hashlib.sha1(b"blob %d\0" % self._size, usedforsecurity=False)
+        self._git = hashlib.sha1(b"blob %d\0" % self._file.bytes, usedforsecurity=False)
 
     def _hash(self, chunk: bytes) -> None:
         self.sha256.update(chunk)
-        self._git.update(chunk)
+        if not self._file.sha256:
+            self._git.update(chunk)
         self.have += len(chunk)
 
 
@@ -94,15 +95,15 @@ def fetch(hub: Hub, repo: Repo, file: RemoteFile, target: Path, progress: Progre
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_file() and target.stat().st_size == file.bytes:
             with target.open("rb") as data:
-                whole = _Part(data, file.bytes)
-            if whole.matches(file):
+                whole = _Part(data, file)
+            if whole.matches():
                 return whole.sha256.hexdigest()
         with path.open("a+b") as out:
             _lock(out, target)
-            part = _Part(out, file.bytes)
+            part = _Part(out, file)
             _fill(hub, repo, file, part, progress)
             out.flush()
-            if not part.matches(file):
+            if not part.matches():
                 path.unlink(missing_ok=True)
                 raise MleagentError(
                     f"{file.path} of {repo.name} does not match its hash; it was removed, pull it again"
