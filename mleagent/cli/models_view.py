@@ -70,9 +70,10 @@ def print_rows(found: list[dict[str, Any]]) -> None:
         table.add_column(title, overflow="fold", justify="right" if title == "size" else "left")
     for one in found:
         style = "bold green" if one["active"] else "red" if one["state"] in ("missing", "refused") else ""
+        source = re.sub(r"@([0-9a-f]{10})[0-9a-f]{30}$", r"@\1", one["source"])
         cells = (
             "*" if one["active"] else "", one["name"], one["kind"], one["state"], size(one["bytes"]),
-            count(one["parameters"]), one["licence"], one["parent"] or re.sub(r"@([0-9a-f]{10})[0-9a-f]{30}$", r"@\1", one["source"]),
+            count(one["parameters"]), one["licence"], one["parent"] or source,
         )  # fmt: skip
         table.add_row(*(Text(cell, style=style) for cell in cells))
     Console().print(table)
