@@ -5,12 +5,16 @@ A stream is three files: `NAME.ids.npy` (uint16, all documents one after another
 document takes one row of the narrowest of a few widths it fits; every batch draws the same number
 of rows of each width (and a little filler, so that all stages are of one shape), and what batch
 `step` holds follows from the seed and `step` alone: resuming needs no more than a number.
+`python -m finetune.nano.data DIR NAME...` packs streams into one compressed NAME.npz each, which
+is read as well, for the way to another machine.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -20,6 +24,7 @@ from mleagent.errors import InputError
 
 from .model import Segments
 
+_PARTS = ("ids", "mask", "starts")
 _GRAIN = 32
 """Widths are multiples of this."""
 
@@ -60,12 +65,28 @@ def read_stream(folder: Path, name: str, vocab: int) -> Stream:
     )
 
 
+def _arrays(folder: Path, name: str) -> list[np.ndarray]:
+    packed = folder / f"{name}.npz"
+    if packed.exists() and not (folder / f"{name}.ids.npy").exists():
+        with np.load(packed, allow_pickle=False) as file:
+            return [file[part] for part in _PARTS]
+    return [np.load(folder / f"{name}.{part}.npy", allow_pickle=False) for part in _PARTS]
+
+
+def pack(folder: Path, name: str) -> Path:
+    """Writes NAME.npz from the three files of a stream, which stay."""
+    path = folder / f"{name}.npz"
+    with path.with_name(path.name + ".new").open("wb") as file:
+        arrays = [np.load(folder / f"{name}.{part}.npy", allow_pickle=False) for part in _PARTS]
+        np.savez_compressed(file, **dict(zip(_PARTS, arrays, strict=True)))
+    path.with_name(path.name + ".new").replace(path)
+    return path
+
+
 def _read_one(folder: Path, name: str, vocab: int) -> Stream:
     try:
-        ids, mask, starts = (
-            np.load(folder / f"{name}.{part}.npy", allow_pickle=False) for part in ("ids", "mask", "starts")
-        )
-    except (OSError, ValueError) as error:
+        ids, mask, starts = _arrays(folder, name)
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise InputError(f"token stream {name} can't be read: {error}") from None
     if len(ids) != len(mask) or not len(starts) or starts[0] != 0 or np.any(np.diff(starts) < 0):
         raise InputError(f"token stream {name}: ids, mask and starts in {folder} don't fit together")
@@ -222,3 +243,8 @@ def split(stream: Stream, begins: np.ndarray, held_out: float, seed: int) -> np.
     documents = np.unique(owner)
     held = max(1, round(len(documents) * held_out)) if len(documents) > 1 else 0
     return np.isin(owner, np.random.default_rng(seed).permutation(documents)[:held])
+
+
+if __name__ == "__main__":
+    for one in sys.argv[2:]:
+        print(pack(Path(sys.argv[1]), one))

@@ -72,6 +72,7 @@ class Options:
     compile: bool = True
     bench: int = 0
     device: str = ""
+    threads: int = 0
 
     def plan(self) -> str:
         """What must be the same for a checkpoint to be continued, as a hash."""
@@ -127,6 +128,8 @@ class Run:
         name = self.options.device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.device = torch.device(name)
         torch.set_float32_matmul_precision("high")
+        if self.options.threads:
+            torch.set_num_threads(self.options.threads)
         self.model = Decoder(SIZES[self.options.size], self.options.seed).to(self.device)
         self.compiled = self.options.compile and self.device.type == "cuda"
         if self.compiled:
@@ -358,6 +361,7 @@ def parser() -> argparse.ArgumentParser:
         "log_every": "steps", "eval_every": "steps", "save_seconds": "between checkpoints",
         "max_seconds": "stop then, resumable", "device": "cuda or cpu; what there is when left out",
         "fit_seconds": "measure first, then train on as large a part of all tokens as fits",
+        "threads": "of the processor; fewer are faster on a busy machine; torch's choice when left out",
         "bench": "only measure tokens/s over so many steps of each stage",
     }  # fmt: skip
     for name, text in helped.items():

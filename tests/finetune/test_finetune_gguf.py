@@ -20,6 +20,7 @@ llama_cpp = pytest.importorskip("llama_cpp")
 
 from finetune import gguf as convert  # noqa: E402
 from finetune.gguf_lora import scale_of  # noqa: E402
+from finetune.nano import release  # noqa: E402
 from finetune.nano import tokenizer as nano_tokenizer  # noqa: E402
 from finetune.nano.model import SIZES, Decoder, save_hf  # noqa: E402
 from mleagent.errors import InputError  # noqa: E402
@@ -130,12 +131,8 @@ def test_tied_embeddings_and_the_trainers_own_folder(llama: Any, tmp_path: Path)
     save_hf(model, tmp_path / "hf", torch.float16)
     texts = [path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))]
     nano_tokenizer.save(nano_tokenizer.train(texts), tmp_path / "hf")
-    metadata = {
-        "general.name": "mleagent-nano",
-        "general.license": "apache-2.0",
-        "mleagent.prompt_style": "compact",
-    }
-    path = convert.export_model(tmp_path / "hf", tmp_path / "m.gguf", metadata=metadata)
+    path = tmp_path / "m.gguf"
+    assert release.release(tmp_path / "hf", path, "mleagent-nano") < 0.05
     head = gguf_check.check_gguf(path)
     assert (head.architecture, head.name, head.context_length) == ("qwen2", "mleagent-nano", 4096)
     assert "<|im_start|>" in head.chat_template and path.stat().st_size < 3e6
@@ -214,6 +211,19 @@ def test_token_ids_are_equal_on_any_text(folders: dict[str, Path], tmp_path: Pat
 
     same()
     llm.close()
+
+
+def test_a_release_that_computes_something_else_is_refused(
+    folders: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert release.main([str(folders["qwen2"]), str(tmp_path / "m.gguf")]) == 0
+    assert "logits differ from torch's by at most 0.0" in capsys.readouterr().out
+    monkeypatch.setattr(release, "MOST", 1e-9)
+    assert release.main([str(folders["qwen2"]), str(tmp_path / "m.gguf")]) == 2
+    assert "differ from torch's" in capsys.readouterr().err
 
 
 def changed(folder: Path, target: Path, name: str, **changes: Any) -> Path:

@@ -22,6 +22,7 @@ from finetune.nano import data  # noqa: E402
 from finetune.nano.model import SIZES, Decoder, load_hf, save_hf  # noqa: E402
 from finetune.nano.tokenizer import StreamWriter  # noqa: E402
 from finetune.nano.train import Options, Run, Stage, learning_rate, main  # noqa: E402
+from mleagent.errors import InputError  # noqa: E402
 
 torch.set_num_threads(1)  # the models are tiny: more threads only wait for each other
 
@@ -133,6 +134,37 @@ def test_widths_pad_as_little_as_any_choice(lengths: list[int], most: int) -> No
         if max(c) >= max(lengths)
     )
     assert padded(tuple(widths)) == min(padded(c) for c in choices)
+
+
+def test_a_packed_stream_is_the_same_stream(streams: Path) -> None:
+    loose = data.read_stream(streams, "text", 2048)
+    packed = data.pack(streams, "text")
+    for part in ("ids", "mask", "starts"):
+        (streams / f"text.{part}.npy").unlink()
+    again = data.read_stream(streams, "text", 2048)
+    assert all(
+        np.array_equal(getattr(loose, p), getattr(again, p))
+        and getattr(loose, p).dtype == getattr(again, p).dtype
+        for p in ("ids", "mask", "starts")
+    )
+    packed.write_bytes(packed.read_bytes()[:-500])
+    with pytest.raises(InputError, match="token stream text can't be read"):
+        data.read_stream(streams, "text", 2048)
+
+
+@pytest.mark.parametrize("batch_tokens", [64, 1000, 1024, 5000])
+def test_batches_have_one_size_and_draw_widths_in_proportion(streams: Path, batch_tokens: int) -> None:
+    stream = data.read_stream(streams, "text+chat", 2048)
+    begins, lengths = data.cut(stream, 128)
+    rows = data.Rows(stream, begins, lengths, batch_tokens, 0, torch.device("cpu"))
+    batch = rows.batch(3)
+    needed = sum(width for _, width in rows.segments)
+    assert len(batch.ids) == len(batch.mask) == sum(r * w for r, w in rows.segments)
+    assert len(batch.ids) == batch_tokens or needed > batch_tokens
+    if batch_tokens == 5000:
+        drawn = np.array([r for (r, _), _ in zip(rows.segments, rows._tables, strict=False)], float)
+        there = np.array([len(tokens) for tokens, _ in rows._tables], float)
+        assert np.abs(drawn / drawn.sum() - there / there.sum()).max() < 0.05
 
 
 def test_an_epoch_draws_every_row_once(streams: Path) -> None:
