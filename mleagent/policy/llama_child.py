@@ -89,6 +89,8 @@ class Server:
             return self._load(request)
         if self._engine is None or self._adapters is None:
             raise PolicyError("the model process was asked before it had loaded a model")
+        if isinstance(request, Generate | Score) and not data:
+            raise PolicyError("the prompt is empty: a model needs at least one token")
         match request:
             case Tokenize(texts=texts):
                 ids = [self._engine.vocab.tokenize(text, special) for text, special in texts]

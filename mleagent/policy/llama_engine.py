@@ -28,8 +28,8 @@ _BRANCH_CELLS = 1024
 """Tokens of cache reserved for each branch beside the prompt's own context."""
 
 _SMALL_BYTES = 256 * 2**20
-"""Below this size one thread generates fastest: meeting at a barrier for each layer costs more than it saves,
-many times more where other programs run."""
+"""Below this size one thread generates fastest (meeting at a barrier for each layer costs more than it
+saves), and keys and values are held in 32 bits."""
 
 _ABORTED = 2
 """What `llama_decode` returns when the abort callback said so."""
@@ -80,6 +80,11 @@ class LlamaEngine:
         params.kv_unified = True  # branches share the prompt's cells, and copying a sequence copies nothing
         params.n_outputs_max = self.k_max + 1  # else room for the logits of a whole batch is reserved
         small = wish.bytes < _SMALL_BYTES
+        if small and not self.offloads:
+            # On the CPU flash attention sums in 16 bits, in the order of the cells: log-probabilities would
+            # differ by up to 0.01 between a batch and a single row, where 32 bits leave 0.000003.
+            params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+            params.type_k = params.type_v = lib.GGML_TYPE_F32
         self._threads = (wish.n_threads or (1 if small else cores()), wish.n_threads or cores())
         params.n_threads, params.n_threads_batch = self._threads
         self._ctx = lib.llama_init_from_model(self.model, params)
@@ -159,6 +164,7 @@ class LlamaEngine:
     def branch(self, count: int) -> None:
         """Make sequences 1..count go on from the end of sequence 0, which keeps what it holds."""
         memory = self.lib.llama_get_memory(self._ctx)
+        self.lib.llama_set_n_threads(self._ctx, self._threads[0], self._threads[0])
         for at in range(1, count + 1):
             self.lib.llama_memory_seq_cp(memory, 0, at, -1, -1)
             self._branches[at] = len(self.held)

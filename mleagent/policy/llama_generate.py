@@ -8,12 +8,14 @@ drop out; more than the context has room for are done in turns.
 from __future__ import annotations
 
 import codecs
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..clock import monotonic
+from ..errors import PolicyError
 from .llama_engine import LlamaEngine, Stopped
 from .llama_wire import Generate, Reply
 from .sampler import draw
@@ -37,8 +39,12 @@ class Draft:
         self._done_at = 0.0
 
     def add(self, logits: NDArray[np.float32], piece: Callable[[int], bytes]) -> None:
-        """Draw the next token."""
+        """Draw the next token. Raises PolicyError where the model computes no numbers."""
         token, logprob = draw(logits, self._wish.temperature, self._wish.top_p, self._rng)
+        if math.isnan(logprob):
+            raise PolicyError(
+                "the model's output is not a number: its file or adapter is damaged, get it anew"
+            )
         self.tokens.append(token)
         self.logprobs.append(logprob)
         last = token in self._enders

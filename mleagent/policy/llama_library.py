@@ -41,8 +41,9 @@ def library() -> Any:
 
 
 def last_words(otherwise: str = "llama.cpp refused") -> str:
-    """The last error that llama.cpp logged, as one line."""
-    return " ".join(_log[-1].split()) if _log else otherwise
+    """The last error that llama.cpp logged, as one line; what only says that it failed is passed over."""
+    lines = [line for line in _log if not line.endswith(": failed to load model")] or _log
+    return " ".join(lines[-1].split()) if lines else otherwise
 
 
 def cores() -> int:

@@ -1,8 +1,8 @@
 """A GGUF model as the policy sees it: a vocabulary, replies, an adapter, whichever process it lives in.
 
 Starts the model process, starts it anew when it was ended or died, and brings it to where
-it was: same settings, same adapter. A prompt on which the process died once is tried once
-more; twice is an error.
+it was: same settings, same adapter. A request on which the process died is made once more;
+when it dies on it again, that is an error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from threading import Event, RLock
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, PolicyError
+from ..errors import InputError, PolicyError, UnavailableError
 from .gguf_check import GgufHead, check_adapter, check_gguf
 from .llama_process import LlamaProcess, ModelDiedError
 from .llama_wire import (
@@ -127,30 +127,14 @@ class LlamaModel:
         None and no replies when stopped before the prompt was evaluated. Raises
         PolicyError when llama.cpp fails or the process dies on this prompt twice.
         """
-        data = pack_ids(ids)
-        shown = 0
-
-        def show(text: str) -> None:
-            nonlocal shown
-            shown += len(text)
-            if on_text is not None:
-                on_text(text)
-
-        try:
-            answer, data_back = self._ask(wish, data, show, stop)
-        except ModelDiedError as error:
-            self._notice(f"{error}; it is started anew")
-            try:
-                answer, data_back = self._ask(wish, data, _after(shown, show), stop)
-            except ModelDiedError as again:
-                raise PolicyError(f"twice on the same prompt, {again}") from None
+        answer, data = self._ask(wish, pack_ids(ids), on_text, stop)
         assert isinstance(answer, Generated)
-        return answer.reused, _replies(answer, data_back)
+        return answer.reused, _replies(answer, data)
 
     def logits(self, ids: Sequence[int], fresh: bool = True) -> NDArray[np.float32]:
         """Logits after the last of these tokens, shape (vocabulary,); `fresh`: nothing held is reused."""
-        data = pack_ids(ids)
-        return np.frombuffer(self._ask(Score(fresh=fresh), data)[1], dtype="<f4").astype(np.float32)
+        data = self._ask(Score(fresh=fresh), pack_ids(ids))[1]
+        return np.frombuffer(data, dtype=np.float32)
 
     # --- adapter ----------------------------------------------------------------------
 
@@ -171,7 +155,7 @@ class LlamaModel:
         try:
             self._ask(Adapt(path=text, scale=scale))
         except ModelDiedError as error:
-            raise PolicyError(f"adapter {path or 'none'} could not be set: {error}") from None
+            raise PolicyError(f"adapter file {text or 'none'} can't be set: {error}") from None
         self._adapter, self._scale = text, scale
 
     # --- process ----------------------------------------------------------------------
@@ -188,9 +172,17 @@ class LlamaModel:
                 raise PolicyError(f"model {self.head.path.stem} is closed")
             if self._process is not None and self._process.alive:
                 return
-            self._process = LlamaProcess(self._wish)
-            if self._adapter:
-                self._process.call(Adapt(path=self._adapter, scale=self._scale))
+            try:
+                process = LlamaProcess(self._wish)
+            except (InputError, UnavailableError) as error:  # it was there when the session began
+                raise PolicyError(f"{self.head.path.stem} can't be started anew: {error}") from None
+            try:
+                if self._adapter:
+                    process.call(Adapt(path=self._adapter, scale=self._scale))
+            except InputError as error:
+                process.end()
+                raise PolicyError(f"{self.head.path.stem} can't be started anew: {error}") from None
+            self._process = process
 
     def end(self) -> None:
         """End the process and free its memory, the GPU's too; the next call starts it anew."""
@@ -211,6 +203,27 @@ class LlamaModel:
         data: bytes = b"",
         on_text: Callable[[str], None] | None = None,
         stop: Event | None = None,
+    ) -> tuple[Answer, bytes]:
+        """Raises ModelDiedError when the process died twice on it, else what `LlamaProcess.call` does."""
+        shown = 0
+
+        def show(text: str) -> None:
+            nonlocal shown
+            shown += len(text)
+            if on_text is not None:
+                on_text(text)
+
+        try:
+            return self._ask_once(request, data, show, stop)
+        except ModelDiedError as error:
+            self._notice(f"{error}; it is started anew")
+        try:
+            return self._ask_once(request, data, _after(shown, show), stop)
+        except ModelDiedError as error:
+            raise ModelDiedError(f"twice on the same request, {error}") from None
+
+    def _ask_once(
+        self, request: Request, data: bytes, on_text: Callable[[str], None], stop: Event | None
     ) -> tuple[Answer, bytes]:
         with self._lock:
             self.start()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -30,6 +31,8 @@ _POLL_S = 0.01
 
 _MAIN = "import sys; sys.path.append(sys.argv[1]); from mleagent.policy.llama_child import main; main()"
 _ROOT = Path(__file__).resolve().parents[2]
+_QUIET = {"OMP_WAIT_POLICY": "passive"}
+"""Threads sleep where they wait for each other: spinning, two on two busy cores took ten times as long."""
 _ERRORS: dict[str, type[MleagentError]] = {
     "InputError": InputError,
     "PolicyError": PolicyError,
@@ -97,7 +100,7 @@ class LlamaProcess:
             try:
                 self._wire.send(request.model_copy(update={"number": number}), data)
                 return self._wait(number, on_text, stop)
-            except (EOFError, BrokenPipeError, ConnectionError):
+            except (EOFError, OSError):
                 raise self._death() from None
             except MleagentError:
                 raise
@@ -134,12 +137,15 @@ class LlamaProcess:
 
     def _death(self) -> ModelDiedError:
         """How it ended, in one line."""
+        if not self._finalizer.alive:
+            return ModelDiedError("the model process was ended while it was asked")
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
         code = self._process.poll()
         self._said.seek(0)
         lines = self._said.read().decode("utf-8", "replace").split("\n")
         said = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        said = re.sub(r"\S*/(?=[\w.-]+:\d+)", "", said)  # where llama.cpp was built does not matter
         self.end()
         what = "ended" if code is None else f"ended with code {code}"
         mend = "take another model file or a newer llama-cpp-python"
@@ -166,7 +172,7 @@ def _start(end: int, said: IO[bytes]) -> subprocess.Popen[bytes]:
         stderr=said,
         pass_fds=[end],
         start_new_session=True,
-        env={**os.environ, "GGML_NO_BACKTRACE": "1"},
+        env=_QUIET | os.environ | {"GGML_NO_BACKTRACE": "1"},
     )
 
 

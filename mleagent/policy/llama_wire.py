@@ -194,11 +194,13 @@ class Wire:
 
     def _fill(self, size: int, wait_s: float | None) -> None:
         while len(self._read) < size:
-            if wait_s is not None and not select.select([self.socket], [], [], wait_s)[0]:
-                raise TimeoutError
             try:
+                if wait_s is not None and not select.select([self.socket], [], [], wait_s)[0]:
+                    raise TimeoutError
                 more = self.socket.recv(max(65536, size - len(self._read)))
-            except ConnectionError:
+            except TimeoutError:
+                raise
+            except (OSError, ValueError):  # reset by the other side, or closed by another thread of this one
                 more = b""
             if not more:
                 raise EOFError
