@@ -79,8 +79,12 @@ def make_gguf(
     seed: int = 0,
     template: str = QWEN_TEMPLATE,
     style: str = "",
+    half: bool = False,
 ) -> Path:
-    """Write the model to `path` and return it; `style` is the kind of prompts it says it was made for."""
+    """Write the model to `path` and return it; `style` is the kind of prompts it says it was made for.
+
+    With `half` its matrices are in 16 bits, as models are shipped.
+    """
     tokens = vocabulary(says)
     writer = gguf.GGUFWriter(str(path), "qwen2")
     _write_metadata(writer, tokens, width, layers, heads, n_ctx, template)
@@ -92,7 +96,8 @@ def make_gguf(
         else _random_weights(len(tokens), width, layers, heads, seed)
     )
     for name, values in weights.items():
-        writer.add_tensor(name, np.ascontiguousarray(values, dtype=np.float32))
+        kind = np.float16 if half and values.ndim == 2 else np.float32
+        writer.add_tensor(name, np.ascontiguousarray(values, dtype=kind))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -197,7 +197,8 @@ def _head(reader: _Reader) -> GgufHead:
     path = reader.path
     meta, tensors = _meta(reader)
     if meta.get("general.type", "model") not in ("model", ""):
-        raise InputError(f"model file {path} is of type {meta['general.type']}, not a model; name the base model")
+        kind = meta["general.type"]
+        raise InputError(f"model file {path} is of type {kind}, not a model; name the base model")
     architecture = str(meta.get("general.architecture") or "")
     if not architecture:
         raise broken(path, "names no architecture")

@@ -23,6 +23,9 @@ class StopFilter:
         """Add a piece; returns the text that became certain (often the piece itself)."""
         if self.hit:
             return ""
+        if not self._stops:
+            self.text += piece
+            return piece
         pending = self._held + piece
         found = [at for at in (pending.find(stop) for stop in self._stops) if at >= 0]
         if found:

@@ -295,6 +295,19 @@ def test_draws_follow_the_distribution_and_report_it(temperature, top_p):
         assert logprob == pytest.approx(np.log(weights[token]), abs=1e-5)
 
 
+def test_a_long_vocabulary_is_drawn_from_in_blocks_as_it_would_be_whole():
+    """Against running sums of all weights; most of them are nothing at all."""
+    rng, chance = np.random.default_rng(3), np.random.default_rng(8)
+    logits = np.where(rng.random(50_000) < 0.001, rng.normal(size=50_000), -200).astype(np.float32)
+    weights = np.exp(logits - logits.max()).astype(np.float64)
+    ends = np.cumsum(weights)
+    again = np.random.default_rng(8)
+    for _ in range(3000):
+        token, logprob = draw(logits, 1.0, 1.0, chance)
+        assert token == np.searchsorted(ends, again.random() * ends[-1], side="right")
+        assert logprob == pytest.approx(np.log(weights[token] / ends[-1]), abs=1e-4)
+
+
 def test_top_p_over_a_flat_vocabulary_keeps_enough():
     rng = np.random.default_rng(0)
     _, logprob = draw(np.zeros(5000, dtype=np.float32), 1.0, 0.9, rng)
