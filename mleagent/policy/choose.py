@@ -58,7 +58,7 @@ def choose(
     if "://" in name:
         return _endpoint(name, settings, say)
     if name.lower().endswith(".gguf") or Path(name).expanduser().is_file():
-        return _gguf(Path(name).expanduser(), settings, seed, unfit, adapter)
+        return _gguf(Path(name).expanduser(), settings, seed, say, unfit, adapter)
     raise InputError(f"model {name!r} is unknown; {_mend(name, names)}")
 
 
@@ -81,17 +81,22 @@ def _nano(settings: Settings, seed: int, say: Notice, unfit: str, adapter: Path 
     if unfit:
         raise UnavailableError(_declines("mleagent-nano", unfit))
     say(nano.WHAT)
-    return _gguf(nano.path(), settings, seed, unfit, adapter)
+    return _gguf(nano.path(), settings, seed, say, unfit, adapter)
 
 
-def _gguf(path: Path, settings: Settings, seed: int, unfit: str, adapter: Path | None) -> Policy:
+def _gguf(path: Path, settings: Settings, seed: int, say: Notice, unfit: str, adapter: Path | None) -> Policy:
     """A model file, loaded; one that was made for compact prompts declines what it can't do."""
     if unfit and check_gguf(path).prompt_style == "compact":
         raise UnavailableError(_declines(path.stem, unfit))
     from .llama_cpp import LlamaCppPolicy
 
     policy = LlamaCppPolicy(
-        path, settings.n_ctx, n_threads=settings.threads, n_gpu_layers=settings.gpu_layers, seed=seed
+        path,
+        settings.n_ctx,
+        n_threads=settings.threads,
+        n_gpu_layers=settings.gpu_layers,
+        seed=seed,
+        notice=say,
     )
     try:
         if adapter is not None:
