@@ -28,7 +28,7 @@ import torch
 from mleagent.errors import InputError, MleagentError
 
 from . import checkpoint, data
-from .model import SIZES, Decoder, save_hf
+from .model import SIZES, Decoder, load_hf, save_hf
 
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -69,6 +69,8 @@ class Options:
     save_seconds: float = 60.0
     max_seconds: float = math.inf
     fit_seconds: float = 0.0
+    init: Path | None = None
+    """Hugging Face folder of an earlier run whose weights this one begins with."""
     resume: bool = False
     compile: bool | None = None
     """None: on a GPU only."""
@@ -91,7 +93,9 @@ class Options:
             "clip",
             "held_out",
         )
-        text = json.dumps([[getattr(self, name) for name in kept], [asdict(s) for s in self.stages]])
+        text = json.dumps(
+            [[getattr(self, name) for name in kept], [asdict(s) for s in self.stages], str(self.init or "")]
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -134,7 +138,9 @@ class Run:
         torch.set_float32_matmul_precision("high")
         if self.options.threads:
             torch.set_num_threads(self.options.threads)
-        self.model = Decoder(SIZES[self.options.size], self.options.seed).to(self.device)
+        size = SIZES[self.options.size]
+        begun = load_hf(self.options.init, size) if self.options.init else Decoder(size, self.options.seed)
+        self.model = begun.to(self.device)
         gpu = self.device.type == "cuda"
         self.compiled = gpu if self.options.compile is None else self.options.compile
         self.half = (self.options.precision or ("bfloat16" if gpu else "float32")) == "bfloat16"
@@ -374,6 +380,7 @@ def parser() -> argparse.ArgumentParser:
         default = getattr(defaults, name)
         new.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=text)
     new.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.safetensors")
+    new.add_argument("--init", type=Path, help="Hugging Face folder to begin with, instead of chance")
     new.add_argument("--precision", choices=("float32", "bfloat16"), default="")
     new.add_argument("--compile", action=argparse.BooleanOptionalAction, default=None)
     return new
