@@ -77,6 +77,15 @@ class Styled(Protocol):
         ...
 
 
+@runtime_checkable
+class Remembering(Protocol):
+    """A policy that goes on from the exact tokens of a chat, also of one from an earlier sitting."""
+
+    def remember(self, messages: Sequence[Message], reply: Completion) -> None:
+        """`messages` ends with the text of `reply`; ids that are not this model's are passed over."""
+        ...
+
+
 class SandboxSpec(Record):
     """What a sandbox is made for: one session's inputs and limits."""
 

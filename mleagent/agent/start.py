@@ -13,6 +13,7 @@ from pathlib import Path
 from .. import clock, events
 from ..config import data_home
 from ..errors import InputError
+from ..protocols import Remembering
 from ..records import Session
 from ..reward import schemes
 from ..task.options import TaskOptions
@@ -95,7 +96,10 @@ def _restore(solver: Solver) -> None:
     kept = [step for step in solver.steps if not is_job(step)]
     last = kept[-1]
     ended = solver.steps[solver.steps.index(last) + 1 :]
-    parts.context.restore(parts.store.messages(last.id), sum(s.compaction for s in solver.steps))
+    messages = parts.store.messages(last.id)
+    parts.context.restore(messages, sum(s.compaction for s in solver.steps))
+    if last.completion is not None and isinstance(parts.policy, Remembering):
+        parts.policy.remember(messages, last.completion)
     if last.index == 0:
         parts.context.open(parts.prompt_settings)
     parts.context.observe(last.observation)

@@ -92,6 +92,13 @@ class LlamaCppPolicy:
         """The exact tokens of a chat, ready for the reply; see `ChatTokens`."""
         return self._chats.ids(messages)
 
+    def remember(self, messages: Sequence[Message], reply: Completion) -> None:
+        """Go on from the exact tokens of a chat of an earlier sitting; see `Remembering`."""
+        ids = reply.prompt_ids + reply.token_ids
+        mine = reply.model == self.name and bool(ids) and max(ids) < self.model.n_vocab
+        if mine and messages and messages[-1] == Message(role="assistant", content=reply.text):
+            self._chats.remember(tuple(messages), ids)
+
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Logits after the last of these tokens, from an empty context; shape (vocabulary,)."""
         with self._lock:

@@ -31,6 +31,9 @@ _SMALL_BYTES = 256 * 2**20
 """Below this size one thread generates fastest (meeting at a barrier for each layer costs more than it
 saves), and attention is summed in 32 bits."""
 
+_TINY_BYTES = 32 * 2**20
+"""Below this size that holds for prompts too."""
+
 _ABORTED = 2
 """What `llama_decode` returns when the abort callback said so."""
 
@@ -76,16 +79,19 @@ class LlamaEngine:
         self.cells = length + (self.k_max * min(length, _BRANCH_CELLS) if self.k_max > 1 else 0)
         params = lib.llama_context_default_params()
         params.n_ctx, params.n_batch = self.cells, self._n_batch
-        params.n_seq_max = self.k_max + 1
+        params.n_seq_max = params.n_outputs_max = self.k_max + 1 if self.k_max > 1 else 1
         params.kv_unified = True  # branches share the prompt's cells, and copying a sequence copies nothing
-        params.n_outputs_max = self.k_max + 1  # else room for the logits of a whole batch is reserved
         small = wish.bytes < _SMALL_BYTES
         if small and not self.offloads:
             # On the CPU flash attention sums in 16 bits, in the order of the cells: log-probabilities would
             # differ by up to 0.01 between a batch and a single row, where 32 bits leave 0.0003. In a model of
             # gigabytes the room that it saves counts for more.
             params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        self._threads = (wish.n_threads or (1 if small else cores()), wish.n_threads or cores())
+        tiny = wish.bytes < _TINY_BYTES
+        self._threads = (
+            wish.n_threads or (1 if small else cores()),
+            wish.n_threads or (1 if tiny else cores()),
+        )
         params.n_threads, params.n_threads_batch = self._threads
         self._ctx = lib.llama_init_from_model(self.model, params)
         if not self._ctx:

@@ -7,7 +7,7 @@ from agent_kit import SANDBOX, SUBMIT, make_task, program, session, write
 
 from mleagent.agent.finish import finish
 from mleagent.agent.folder import SessionFolder
-from mleagent.agent.start import mark_dead, resume_session, session_to_continue
+from mleagent.agent.start import mark_dead, new_session, resume_session, session_to_continue
 from mleagent.agent.wish import Wish
 from mleagent.config import load_settings
 from mleagent.errors import InputError
@@ -46,6 +46,32 @@ def test_it_goes_on_where_it_stood(home, folder):
     last = before.prompts[-1].messages
     assert policy.prompts[0].messages[: len(last)] == last
     assert again.steps[2].facts.delta_utility is not None, "it is compared with the best of before"
+
+
+def test_the_next_sittings_prompt_begins_with_the_exact_tokens_of_the_last(home, folder, tmp_path):
+    """A model that babbles: its tokens are not those that its text would be cut into."""
+    pytest.importorskip("gguf")
+    pytest.importorskip("llama_cpp")
+    from gguf_maker import make_gguf
+
+    path = make_gguf(tmp_path / "tiny.gguf", n_ctx=8192)
+    asked = Wish(
+        folder, load_settings(model=str(path), sandbox=SANDBOX, steps=2, temperature=2.0, max_tokens=40)
+    )
+    solver = new_session(asked)
+    try:
+        solver.run(finish)
+    finally:
+        solver.parts.close()
+    last = solver.steps[-1].completion
+    again = resume_session(Wish(folder, asked.settings.model_copy(update={"steps": 3})), solver.session)
+    try:
+        again.run(finish)
+    finally:
+        again.parts.close()
+    sampled = last.prompt_ids + last.token_ids
+    assert len(again.steps) == 3 and len(last.token_ids) == 40
+    assert again.steps[2].completion.prompt_ids[: len(sampled)] == sampled
 
 
 def test_a_done_session_is_not_resumed(home, folder):
