@@ -216,7 +216,8 @@ class LlamaModel:
         try:
             return self._ask_once(request, data, show, stop)
         except ModelDiedError as error:
-            self._notice(f"{error}; it is started anew")
+            if not self._closed:
+                self._notice(f"{error}; it is started anew")
         try:
             return self._ask_once(request, data, _after(shown, show), stop)
         except ModelDiedError as error:

@@ -207,6 +207,15 @@ def test_closing_ends_it(path):
             call()
 
 
+def test_closing_from_another_thread_ends_the_call(tmp_path):
+    policy = LlamaCppPolicy(make_gguf(tmp_path / "wide.gguf", width=256, layers=4, n_ctx=4096))
+    threading.Timer(0.3, policy.close).start()
+    started = time.monotonic()
+    with pytest.raises(PolicyError, match="closed"):
+        policy.complete(ASK, Sampling(temperature=1.5, max_tokens=4000, seed=1), 20)
+    assert time.monotonic() - started < 5
+
+
 @pytest.mark.parametrize("busy", [False, True])
 def test_it_ends_with_the_process_that_started_it(path, busy):
     code = (
