@@ -28,6 +28,7 @@ _INTERRUPTED = 130
 COMMANDS = {
     "solve": Lazy(f"{_HERE}.solve_cmd", "solve", "Work on a task folder until there is a submission."),
     "browse": Lazy(f"{_HERE}.browse_cmd", "browse", "Browse sessions, steps, scores and rewards."),
+    "learn": Lazy(f"{_HERE}.learn_cmd", "learn", "Fine-tune a model on your own good steps."),
     "runs": Lazy(f"{_HERE}.runs_cmd", "app", "List, show, label and delete past sessions."),
     "init": Lazy(f"{_HERE}.init_cmd", "init", "Write mleagent.toml for a task folder."),
     "score": Lazy(f"{_HERE}.score_cmd", "score", "Score a submission honestly, on held-out rows."),

@@ -10,20 +10,40 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Protocol
 
 from ..errors import InputError
 from ..records import Message
 from .chat_template import CHATML, ChatTemplate, Piece
-from .llama_model import LlamaModel
+from .gguf_check import GgufHead
 
 _REMEMBERED = 64
 """Chats whose exact ids are kept: the branches of a session."""
 
 
+class Speller(Protocol):
+    """What of a model is needed: its file's head and its vocabulary (see `LlamaModel`)."""
+
+    head: GgufHead
+    bos: int | None
+    bos_text: str
+    eos_text: str
+
+    def tokenize(self, text: str, special: bool) -> list[int]: ...  # noqa: D102
+
+    def tokenize_all(self, texts: Sequence[tuple[str, bool]]) -> list[list[int]]: ...  # noqa: D102
+
+    def piece(self, token: int, special: bool = False) -> bytes: ...  # noqa: D102
+
+    def is_control(self, token: int) -> bool: ...  # noqa: D102
+
+    def ends(self, token: int) -> bool: ...  # noqa: D102
+
+
 class ChatTokens:
     """Renders and tokenises chats for one model, and remembers those that it replied to."""
 
-    def __init__(self, model: LlamaModel) -> None:
+    def __init__(self, model: Speller) -> None:
         """Raises InputError for a model without a usable chat template."""
         source = model.head.chat_template
         if not source:
@@ -60,6 +80,16 @@ class ChatTokens:
         self._known.move_to_end(chat)
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
+
+    def knows(self, chat: tuple[Message, ...]) -> bool:
+        """Whether the exact tokens of a chat that ends with a reply were remembered."""
+        return chat in self._known
+
+    def after_reply(self, chat: Sequence[Message]) -> list[int]:
+        """What the template writes after the chat's last message, the token that ends a reply first."""
+        pieces = self._template.pieces(tuple(chat), generation=False)
+        places = [at for at, piece in enumerate(pieces) if piece.message == len(chat) - 1]
+        return self._tokens(pieces[places[-1] + 1 :]) if places else []
 
     def _tokens(self, pieces: Sequence[Piece]) -> list[int]:
         """Control tokens are taken from the template's text only; what lies between is one text."""

@@ -8,6 +8,7 @@ hash and outlives the sessions, so that deleting a session does not make a look 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from .. import clock
 from ..records import Label, Record, SealedGrade
@@ -74,6 +75,15 @@ def sealed(db: sqlite3.Connection, session_id: str) -> list[SealedGrade]:
     """A session's sealed grades, oldest first."""
     rows = db.execute("SELECT record FROM sealed WHERE session_id = ? ORDER BY seq", (session_id,))
     return [SealedGrade.model_validate(from_json(row[0])) for row in rows]
+
+
+def add_adapter(db: sqlite3.Connection, adapter: str, session_ids: Sequence[str]) -> None:
+    """Note the sessions that an adapter was trained on."""
+    db.executemany(
+        """INSERT OR IGNORE INTO adapter_sessions (adapter, session_id)
+           SELECT ?, id FROM sessions WHERE id = ?""",
+        [(adapter, session_id) for session_id in session_ids],
+    )
 
 
 def adapters(db: sqlite3.Connection, session_id: str) -> list[str]:

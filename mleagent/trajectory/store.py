@@ -234,6 +234,11 @@ class Store:
         with self._reading() as db:
             return marks.sealed(db, session_id)
 
+    def add_adapter(self, adapter: str, session_ids: Sequence[str]) -> None:
+        """Note which sessions an adapter was trained on; sessions that are gone by now are passed over."""
+        with self._writing() as db:
+            marks.add_adapter(db, adapter, session_ids)
+
     def adapters_trained_on(self, session_id: str) -> list[str]:
         """Names of the adapters whose training used the session."""
         with self._reading() as db:
