@@ -32,7 +32,10 @@ _SMALL_BYTES = 256 * 2**20
 saves), and attention is summed in 32 bits."""
 
 _TINY_BYTES = 32 * 2**20
-"""Below this size that holds for prompts too."""
+"""Below this size that holds for prompts too, and what a group costs is attention, not the weights."""
+_TINY_TOGETHER = 4
+"""Replies of a tiny model decoded at once: each row attends over the others' cells too, masked. Measured with
+4.9 M weights, a token of eight replies cost 0.55 of one alone by fours, 0.7 all together."""
 
 _ABORTED = 2
 """What `llama_decode` returns when the abort callback said so."""
@@ -62,7 +65,9 @@ class LlamaEngine:
             self.close()
             raise InputError(f"model file {self.path} is no text generator")
         self.offloads = wish.n_gpu_layers != 0 and bool(lib.llama_supports_gpu_offload())
-        self.k_max, self._n_batch = wish.k_max, max(wish.n_batch, wish.k_max)
+        self._tiny = wish.bytes < _TINY_BYTES
+        self.k_max = min(wish.k_max, _TINY_TOGETHER) if self._tiny else wish.k_max
+        self._n_batch = max(wish.n_batch, wish.k_max)
         self.n_ctx = self._context(wish)
         self._batch = lib.llama_batch_init(self._n_batch, 0, 1)
         self._row = ctypes.c_float * self.vocab.size
@@ -87,10 +92,9 @@ class LlamaEngine:
             # differ by up to 0.01 between a batch and a single row, where 32 bits leave 0.0003. In a model of
             # gigabytes the room that it saves counts for more.
             params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        tiny = wish.bytes < _TINY_BYTES
         self._threads = (
             wish.n_threads or (1 if small else cores()),
-            wish.n_threads or (1 if tiny else cores()),
+            wish.n_threads or (1 if self._tiny else cores()),
         )
         params.n_threads, params.n_threads_batch = self._threads
         self._ctx = lib.llama_init_from_model(self.model, params)
