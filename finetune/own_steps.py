@@ -49,6 +49,8 @@ class Lessons:
     """Steps left out, by why."""
     closed: Counter[str] = field(default_factory=Counter)
     """Whole sessions left out, by why."""
+    noun: str = "sessions"
+    """What the sources are called."""
 
     @property
     def sources(self) -> list[str]:
@@ -57,8 +59,8 @@ class Lessons:
 
     def account(self) -> str:
         """One line: what was taken and what was left out, with counts."""
-        steps = f"{len(self.found)} steps of {len(self.sources)} sessions ({_counts(self.taken)})"
-        out = [f"{sum(self.left.values())} steps ({_counts(self.left)})"] if self.left else []
+        steps = f"{len(self.found)} replies of {len(self.sources)} {self.noun} ({_counts(self.taken)})"
+        out = [f"{sum(self.left.values())} replies ({_counts(self.left)})"] if self.left else []
         out += [f"{sum(self.closed.values())} sessions ({_counts(self.closed)})"] if self.closed else []
         return f"taken: {steps}; left out: {', '.join(out) or 'nothing'}"
 
@@ -216,7 +218,7 @@ def _lesson(session_id: str, step: Step, before: Sequence[Step]) -> Lesson:
 
 def from_conversations(conversations: Iterable[Conversation]) -> Lessons:
     """Every reply that is marked to be learnt."""
-    lessons = Lessons()
+    lessons = Lessons(noun="conversations")
     for conversation in conversations:
         messages = conversation.messages
         for at, turn in enumerate(conversation.turns):

@@ -16,13 +16,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from mleagent.agent.templates import Templates
-from mleagent.errors import InputError, UnavailableError
+from mleagent.errors import InputError
 from mleagent.models import Adapter, Base, Ledger, Provenance
 from mleagent.models.active import configured, parent_of
 from mleagent.models.bundled import bundled, bundled_of_hash
@@ -85,16 +84,6 @@ class Plan:
         ]
 
 
-def check_libraries() -> None:
-    """Raises UnavailableError with the mend where a library is missing; imports none of them."""
-    for extra, names in (("learn", ("torch", "transformers", "peft", "gguf")), ("local", ("llama_cpp",))):
-        missing = [name for name in names if find_spec(name) is None]
-        if missing:
-            raise UnavailableError(
-                f"learning needs {missing[0]}, which is not installed: pip install 'mleagent[{extra}]'"
-            )
-
-
 # --- before -----------------------------------------------------------------------
 
 
@@ -147,7 +136,6 @@ def lessons_for(wish: Wish, style: str) -> Lessons:
 
 def plan(wish: Wish) -> Plan:
     """All that can be known before the model is loaded; writes nothing. Raises MleagentError."""
-    check_libraries()
     base = base_of(Ledger(wish.home), wish.model)
     assert base.files is not None
     path = Path(base.files.path)

@@ -56,15 +56,18 @@ class Fit:
         return self.flops / (_EFFICIENCY * _speed(self.device))
 
 
-def fit(base: Path, data: Sequences, rank: int, epochs: float) -> Fit:
-    """Raises UnavailableError when even the sparing way does not fit."""
+def fit(base: Path, data: Sequences, rank: int, epochs: float, where: tuple[str, float] | None = None) -> Fit:
+    """`where` is a device and the bytes free there; the best one found if None.
+
+    Raises UnavailableError when even the sparing way does not fit.
+    """
     head = BaseHead(base)
     linear = {name: shape for name, shape in head.shapes.items() if _IN_GGUF.fullmatch(name)}
     vocabulary, width = head.shapes["token_embd.weight"]
     weights = sum(a * b for a, b in linear.values())
     everything = sum(int(_product(shape)) for shape in head.shapes.values())
     adapter = rank * sum(a + b for a, b in linear.values())
-    device, free = place()
+    device, free = where or place()
     size = 2 if device == "cuda" else 4
     layer = sum(a for a, _ in linear.values()) / head.layers + 6 * width
     longest = max((len(one.ids) for one in data.found), default=0)

@@ -93,9 +93,6 @@ def train(
     say: Callable[[str], None], max_seconds: float = math.inf,
 ) -> Trained:  # fmt: skip
     """Train in `folder`, from its last whole checkpoint if there is one. Raises Stopped, MleagentError."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is fetched, and nobody is told
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TQDM_DISABLE", "1")  # the libraries' own bars
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # peft's calls, not ours
     started = clock.monotonic()
     from .sft_trainer import lora_on, loss_of, trainer_of

@@ -50,10 +50,12 @@ def learn(
     """Fine-tune a model on your own good steps; gives an adapter, a candidate."""
     if not sft:
         raise InputError("say how to learn: mleagent learn --sft trains on the good steps of your sessions")
-    from finetune.sft import Wish, check_libraries, plan
+    from finetune.libraries import require
+
+    require()
+    from finetune.sft import Wish, plan
     from finetune.sft_train import Recipe
 
-    check_libraries()
     recipe = Recipe(
         rank=rank, alpha=2 * rank, lr=lr, epochs=epochs, batch=batch, longest=max_tokens, seed=seed
     )
