@@ -42,6 +42,15 @@ def policy(path, said):
     policy.close()
 
 
+@pytest.fixture
+def slow(tmp_path, said):
+    """A reply of 200 tokens takes it half a second: time to be killed in."""
+    path = make_gguf(tmp_path / "slow.gguf", width=512, layers=4, heads=8, n_ctx=1024)
+    policy = LlamaCppPolicy(path, notice=said.append)
+    yield policy
+    policy.close()
+
+
 def gone(pid, within_s=5.0):
     """Whether the process ends (or is a zombie that nobody waits for) within that time."""
     deadline = time.monotonic() + within_s
@@ -74,16 +83,16 @@ def test_killed_while_idle_it_is_started_anew(policy):
     assert policy.count_tokens("the user") > 0
 
 
-def test_killed_in_the_middle_of_a_reply_it_says_so_and_the_reply_is_whole(policy, said):
-    (whole,) = policy.complete(ASK, LONG)
+def test_killed_in_the_middle_of_a_reply_it_says_so_and_the_reply_is_whole(slow, said):
+    (whole,) = slow.complete(ASK, LONG)
     shown = []
 
     def listen(text):
         shown.append(text)
         if len(shown) == 10:
-            kill(policy)
+            kill(slow)
 
-    (reply,) = policy.complete(ASK, LONG, on_text=listen)
+    (reply,) = slow.complete(ASK, LONG, on_text=listen)
     assert reply.token_ids == whole.token_ids and "".join(shown) == whole.text
     assert len(said) == 1 and "was killed (SIGKILL)" in said[0] and "started anew" in said[0]
 
@@ -91,12 +100,12 @@ def test_killed_in_the_middle_of_a_reply_it_says_so_and_the_reply_is_whole(polic
 @pytest.mark.parametrize(
     ("number", "words"), [(signal.SIGKILL, "was killed (SIGKILL)"), (signal.SIGABRT, "crashed (SIGABRT)")]
 )
-def test_dying_twice_on_a_prompt_is_one_line_and_the_next_call_works(policy, number, words):
+def test_dying_twice_on_a_prompt_is_one_line_and_the_next_call_works(slow, number, words):
     with pytest.raises(PolicyError) as caught:
-        policy.complete(ASK, LONG, on_text=lambda _text: kill(policy, number))
+        slow.complete(ASK, LONG, on_text=lambda _text: kill(slow, number))
     message = str(caught.value)
     assert "twice on the same request" in message and words in message and "\n" not in message
-    assert policy.complete(ASK, GREEDY)[0].token_ids
+    assert slow.complete(ASK, GREEDY)[0].token_ids
 
 
 def test_a_crash_of_llama_cpp_while_loading_is_an_error_about_the_file(path, tmp_path):
