@@ -218,7 +218,7 @@ def _lesson(session_id: str, step: Step, before: Sequence[Step]) -> Lesson:
 
 def from_conversations(conversations: Iterable[Conversation]) -> Lessons:
     """Every reply that is marked to be learnt."""
-    lessons = Lessons(noun="conversations")
+    lessons = Lessons(noun="sources")
     for conversation in conversations:
         messages = conversation.messages
         for at, turn in enumerate(conversation.turns):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mleagent.errors import InputError
 from mleagent.models import Adapter, Base, Ledger, Provenance
 from mleagent.models.add import add_adapter
+from mleagent.policy.llama_cpp import LlamaCppPolicy
 
 from .gguf import export_adapter
 from .sft_tokens import Sequence
@@ -26,20 +27,26 @@ from .sft_tokens import Sequence
 LIBRARIES = ("torch", "transformers", "peft", "gguf", "llama-cpp-python", "mleagent")
 MOST = 0.35
 """Largest part of the adapter's effect on the logits that may differ between torch and llama.cpp."""
+_CLEAR, _STRONGEST = 10.0, 4.0**8
+"""The effect is probed at least so many times above the base's own noise, and at this strength at most."""
 _PROMPTS, _TOKENS = 4, 160
 Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Probe:
-    """How an adapter does in llama.cpp what it does in torch, over some prompts' last logits."""
+    """How an adapter does in llama.cpp what it does in torch, over some prompts' last logits.
+
+    A quantised base computes a little else in llama.cpp than in torch, more than a short training changes;
+    so the adapter is made stronger for the probe until its effect stands out.
+    """
 
     effect: float
-    """Largest change of a logit by the adapter, in llama.cpp."""
+    """Largest change of a logit by the adapter as it is, in torch."""
+    strength: float
+    """What it was multiplied by for the comparison."""
     apart: float
     """Root mean square of what differs in the effect, as a part of the effect's own."""
-    error: float
-    """Largest difference of an adapted logit between the two."""
 
 
 def export(model: Any, base: Base, folder: Path, path: Path, data: Many[Sequence]) -> Probe:
@@ -49,34 +56,43 @@ def export(model: Any, base: Base, folder: Path, path: Path, data: Many[Sequence
     model.save_pretrained(saved)
     try:
         export_adapter(saved, base.files.path, path, metadata={"general.name": path.stem})
-        probe = _probe(model, Path(base.files.path), path, data)
-        if not probe.apart <= MOST:
+        found = probe(model, Path(base.files.path), path, data)
+        if not found.apart <= MOST:
             raise InputError(
-                f"{path.name}: in llama.cpp the adapter's effect differs from torch's by {probe.apart:.0%}; "
+                f"{path.name}: in llama.cpp the adapter's effect differs from torch's by {found.apart:.0%}; "
                 "it is not used"
             )
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    return probe
+    return found
 
 
-def _probe(model: Any, base: Path, path: Path, data: Many[Sequence]) -> Probe:
-    from mleagent.policy.llama_cpp import LlamaCppPolicy
+def probe(model: Any, base: Path, path: Path, data: Many[Sequence]) -> Probe:
+    """Compare the adapter at `path` over the GGUF `base` with the one that `model` holds.
 
+    Raises InputError for a file that llama.cpp refuses or that changes nothing.
+    """
     prompts = [one.ids[: _end(one)] for one in data[:_PROMPTS]]
-    with_it, without = _torch_logits(model, prompts)
+    plain = _torch_logits(model, prompts, 0.0)
     policy = LlamaCppPolicy(base, _TOKENS + 96)
     try:
-        plain = [policy.logits(ids) for ids in prompts]
-        policy.set_adapter(path)  # InputError if it changes nothing
-        adapted = [policy.logits(ids) for ids in prompts]
+        theirs = _llama_logits(policy, prompts)
+        strength, effect = 1.0, _torch_logits(model, prompts, 1.0) - plain
+        largest = float(np.abs(effect).max())
+        while _size(effect) < _CLEAR * _size(theirs - plain) and strength < _STRONGEST:
+            strength *= 4
+            effect = _torch_logits(model, prompts, strength) - plain
+        policy.set_adapter(path, strength)  # InputError if it changes nothing
+        there = _llama_logits(policy, prompts) - theirs
     finally:
         policy.close()
-    here, there = np.stack(with_it) - np.stack(without), np.stack(adapted) - np.stack(plain)
-    apart = float(np.sqrt(np.mean((here - there) ** 2) / max(1e-30, float(np.mean(here**2)))))
-    error = float(np.abs(np.stack(with_it) - np.stack(adapted)).max())
-    return Probe(float(np.abs(there).max()), apart, error)
+    return Probe(largest, strength, _size(there - effect) / max(1e-30, _size(effect)))
+
+
+def _size(values: Logits) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.mean(values.astype(np.float64) ** 2)))
 
 
 def _end(one: Sequence) -> int:
@@ -84,19 +100,29 @@ def _end(one: Sequence) -> int:
     return max(2, min(len(one.ids), _TOKENS, one.mask.index(1) + 8))
 
 
-def _torch_logits(model: Any, prompts: Many[list[int]]) -> tuple[list[Logits], list[Logits]]:
-    """Logits after each prompt, with the adapter and without it."""
+def _llama_logits(policy: LlamaCppPolicy, prompts: Many[list[int]]) -> Logits:
+    return np.stack([policy.logits(ids) for ids in prompts])
+
+
+def _torch_logits(model: Any, prompts: Many[list[int]], strength: float) -> Logits:
+    """Logits after each prompt, the adapter's strength multiplied; (prompts, vocabulary)."""
     import torch
 
-    def last(ids: list[int]) -> Logits:
-        tokens = torch.tensor([ids], device=model.device)
-        values: Logits = model(input_ids=tokens, use_cache=False).logits[0, -1].float().cpu().numpy()
-        return values
-
-    with torch.no_grad():
-        with_it = [last(ids) for ids in prompts]
-        with model.disable_adapter():
-            return with_it, [last(ids) for ids in prompts]
+    layers = [one for one in model.modules() if isinstance(getattr(one, "scaling", None), dict)]
+    before = [dict(one.scaling) for one in layers]
+    try:
+        for one, scaling in zip(layers, before, strict=True):
+            one.scaling.update({name: value * strength for name, value in scaling.items()})
+        with torch.no_grad():
+            rows = [
+                model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0, -1]
+                for ids in prompts
+            ]
+            stacked: Logits = torch.stack(rows).float().cpu().numpy()
+            return stacked
+    finally:
+        for one, scaling in zip(layers, before, strict=True):
+            one.scaling.update(scaling)
 
 
 def free_name(ledger: Ledger, base: Base) -> str:

@@ -84,10 +84,9 @@ def _train(wish: Wish, planned: Plan) -> int:
     judged = "held-out replies" if trained.held_out else "the replies it was trained on"
     change = f"{trained.before:.3f} -> {trained.after:.3f} nats a token"
     typer.echo(f"loss on {judged}: {change}, {trained.updates} updates")
-    typer.echo(
-        f"in llama.cpp the adapter moves logits by up to {probe.effect:.2f}; "
-        f"{probe.apart:.1%} of that differs from torch"
-    )
+    probed = f" (probed at {probe.strength:g} times its strength)" if probe.strength > 1 else ""
+    effect = f"the adapter moves logits by up to {probe.effect:.2f}"
+    typer.echo(f"{effect}; llama.cpp differs from torch in {probe.apart:.1%} of that{probed}")
     typer.echo(f"{adapter.name} is in the ledger, a candidate that no gate has looked at; to try it:")
     typer.echo(f"mleagent models use {adapter.name} --force")
     return 0
