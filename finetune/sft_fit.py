@@ -8,6 +8,7 @@ progress line of the run replaces it by what was measured there.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import time
@@ -22,8 +23,10 @@ from .sft_tokens import Sequences
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """Layers that get LoRA: all of attention and MLP, as Qwen2, Qwen3 and Llama call them."""
 _IN_GGUF = re.compile(r"blk\.\d+\.(attn_q|attn_k|attn_v|attn_output|ffn_gate|ffn_up|ffn_down)\.weight")
-_EFFICIENCY = 0.35
+_EFFICIENCY = 0.55
 """Share of a plain matrix product's speed that training reaches, on the models measured."""
+_MMAP_THRESHOLD = -3
+"""glibc's M_MMAP_THRESHOLD."""
 _SPARE = 0.6e9
 """Bytes of the libraries themselves."""
 
@@ -76,7 +79,7 @@ def fit(base: Path, data: Sequences, rank: int, epochs: float, where: tuple[str,
     loading = everything * (4 + size) + _SPARE  # each tensor as it is read, beside the model it goes into
     needs = [
         max(loading, fixed + longest * kept * 4)
-        for kept in (2 * layer * head.layers, width * head.layers + 2 * layer)
+        for kept in (2.3 * layer * head.layers, width * head.layers + 2 * layer)
     ]
     attention = head.layers * width * sum(len(one.ids) ** 2 for one in data.found) * 4
     forward = 2 * (weights * data.tokens + vocabulary * width * data.learnt) + attention
@@ -139,6 +142,17 @@ def _speed(device: str) -> float:
         a.sum().item()
         done += 1
     return float(done) * 2 * 512**3 / (time.monotonic() - started)
+
+
+def give_memory_back() -> None:
+    """Make glibc return freed tensors of a megabyte and more to the system at once (nothing elsewhere).
+
+    Its heap keeps them else, in pieces: recomputing layers saved half of what it should (measured on 8 and 24
+    layers of 512: 1.3 and 2.3 GB, with this 0.7 and 1.2), for a tenth more time.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_MMAP_THRESHOLD, 1 << 20)
 
 
 def use_threads(count: int) -> None:

@@ -15,7 +15,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from .gguf import load_for_training
-from .sft_fit import Fit
+from .sft_fit import Fit, give_memory_back
 from .sft_tokens import Sequence
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ _IGNORED = -100
 
 def lora_on(base: Path, recipe: Recipe, fit: Fit, linear: Many[str]) -> Any:
     """The base, dequantised and frozen, with a fresh LoRA on its linear layers."""
+    if fit.recompute and fit.device == "cpu":
+        give_memory_back()
     set_seed(recipe.seed)
     model: Any = load_for_training(base, dtype=torch.bfloat16 if fit.device == "cuda" else torch.float32)[0]
     config = LoraConfig(
