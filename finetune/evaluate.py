@@ -131,6 +131,7 @@ def session(
     executions: int,
     seed: int,
     home: Path,
+    instruction: str = "",
 ) -> Iterator[Solver]:
     """The agent's loop over parts that are there already, which live on; it is stored under `home`."""
     settings = settings.model_copy(
@@ -142,7 +143,7 @@ def session(
     wish = Wish(folder=task.folder, settings=settings, seed=seed)
     record = Session(
         id=clock.new_id(), created_at=clock.now(), task=task, policy=policy.name, sandbox=sandbox.name,
-        seed=seed,
+        seed=seed, instruction=instruction,
     )  # fmt: skip
 
     def another(public: Path) -> Sandbox:

@@ -184,12 +184,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=10, help="trajectories a task (default 10)")
     parser.add_argument("--workers", type=int, default=2, help="executions at once (default 2)")
     parser.add_argument("--sandbox", default="auto", help="kind of sandbox (default auto)")
+    parser.add_argument("--expert", default="", metavar="URL", help="an endpoint as the expert")
+    parser.add_argument("--model", default="", help="its model (default: the first it lists)")
     parser.add_argument("--out", type=Path, default=data_home() / "explore.jsonl", help="conversations")
     options = parser.parse_args(arguments)
     data_home().mkdir(parents=True, exist_ok=True)
     seeds = TRAIN[options.start : options.start + options.tasks]
     settings = Settings().model_copy(update={"sandbox": options.sandbox})
     say = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: E731
+    if options.expert:
+        from .explore_endpoint import explore_endpoint
+
+        return explore_endpoint(
+            options.expert, options.model, seeds, options.count, options.out, settings, say
+        )
     explore(seeds, options.count, options.out, settings, options.workers, say)
     return 0
 
