@@ -38,7 +38,7 @@ class Scale:
 
 
 FULL = Scale(
-    310, 4000,
+    312, 4000,
     (
         ("mleagent-nano", "nano", "pretrain:pretrain:3e-3:7M", "sft:sft:1.5e-3:4.5M"),
         ("mleagent-nano-quarter", "quarter", "pretrain:pretrain:4e-3:7M", "sft:sft:2e-3:4.5M"),

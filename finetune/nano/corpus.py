@@ -94,7 +94,8 @@ def write_streams(drafts: Path, sessions: Path, out: Path) -> dict[str, object]:
 
     rng = Random("streams")
     chosen = [distracted(c, rng) for n, c in enumerate(read(drafts)) if n % 7 == 0][:_TOKENIZER_DOCUMENTS]
-    explored = [distracted(c, rng) for c in read(sessions)]
+    # tasks end in any order; the streams must not depend on it
+    explored = [distracted(c, rng) for c in sorted(read(sessions), key=lambda c: c.source)]
     trained = bpe.train([*texts(chosen), *texts(explored[:_TOKENIZER_DOCUMENTS])])
     bpe.save(trained, out)
     manifest: dict[str, object] = {"drafts": _digest(drafts), "sessions": _digest(sessions)}
