@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any
 
 from mleagent import clock
+from mleagent.errors import UnavailableError
 
 from .sft_fit import LINEAR, Fit
 from .sft_tokens import Sequence, Sequences
@@ -95,6 +96,8 @@ def train(
     """Train in `folder`, from its last whole checkpoint if there is one. Raises Stopped, MleagentError."""
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # peft's calls, not ours
     started = clock.monotonic()
+    import torch
+
     from .sft_trainer import lora_on, loss_of, trainer_of
 
     model = lora_on(base, recipe, fit, LINEAR)
@@ -105,7 +108,10 @@ def train(
     trainer = trainer_of(model, learn, recipe, fit, folder, watch)
     with _interruptible(watch):
         last = last_checkpoint(folder)
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
+        except torch.OutOfMemoryError:
+            raise UnavailableError(f"no memory left on the {fit.device}; a smaller --max-tokens") from None
     state = trainer.state
     if watch.why:
         raise Stopped(watch.why, state.global_step, state.max_steps)

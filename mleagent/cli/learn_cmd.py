@@ -17,7 +17,7 @@ from ..config import data_home
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from finetune.sft import Plan, Wish
+    from finetune.sft_plan import Plan, Wish
 
 _STOPPED, _INTERRUPTED = 1, 130
 
@@ -53,7 +53,7 @@ def learn(
     from finetune.libraries import require
 
     require()
-    from finetune.sft import Wish, plan
+    from finetune.sft_plan import Wish, plan
     from finetune.sft_train import Recipe
 
     recipe = Recipe(

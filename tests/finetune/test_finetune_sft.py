@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("llama_cpp")
 pytest.importorskip("peft")
 
-from finetune import sft, sft_export, sft_fit, sft_train, sft_trainer  # noqa: E402
+from finetune import sft, sft_export, sft_fit, sft_plan, sft_train, sft_trainer  # noqa: E402
 from finetune.conversation import Conversation, Turn, append  # noqa: E402
 from finetune.gguf import export_adapter  # noqa: E402
 from finetune.own_steps import Lesson, from_store  # noqa: E402
@@ -234,13 +234,13 @@ def test_memory_is_refused_before_anything_is_loaded(base: Path) -> None:
         sft_fit.fit(base, data, 16, 2, ("cpu", 1e6))
 
 
-def wish_for(home: Path, base: Path, **more: Any) -> sft.Wish:
-    return sft.Wish(home, RECIPE, str(base), **more)
+def wish_for(home: Path, base: Path, **more: Any) -> sft_plan.Wish:
+    return sft_plan.Wish(home, RECIPE, str(base), **more)
 
 
 def test_learning_ends_with_a_candidate_that_llama_cpp_uses(home: Path, base: Path) -> None:
     wish = wish_for(home, base)
-    plan = sft.plan(wish)
+    plan = sft_plan.plan(wish)
     assert not (home / "learn").exists()
     said: list[str] = []
     adapter, trained, probe = sft.learn(wish, plan, said.append)
@@ -267,15 +267,15 @@ def weights_of(path: Path) -> dict[str, np.ndarray]:
 
 
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(home: Path, base: Path) -> None:
-    whole, _, _ = sft.learn(wish_for(home, base, name="whole"), sft.plan(wish_for(home, base)), print)
+    whole, _, _ = sft.learn(wish_for(home, base, name="whole"), sft_plan.plan(wish_for(home, base)), print)
     short = wish_for(home, base, max_minutes=0.0, name="parts")
     with pytest.raises(sft_train.Stopped, match="after update 1 of 4"):
-        sft.learn(short, sft.plan(short), print)
-    torn = sft.plan(short).folder / "checkpoint-2"  # as a kill in the middle of writing leaves it
+        sft.learn(short, sft_plan.plan(short), print)
+    torn = sft_plan.plan(short).folder / "checkpoint-2"  # as a kill in the middle of writing leaves it
     torn.mkdir()
     (torn / "optimizer.pt").write_bytes(b"half")
     kit.run(kit.make_task(home / "later"), [BETTER, kit.SUBMIT])  # the run's data stay what they were
-    again = sft.plan(wish_for(home, base))
+    again = sft_plan.plan(wish_for(home, base))
     assert again.going_on and len(again.sources) == 1
     said: list[str] = []
     parts, _, _ = sft.learn(wish_for(home, base, name="parts"), again, said.append)
@@ -291,11 +291,11 @@ def test_an_adapter_that_does_something_else_never_counts(
     monkeypatch.setattr(sft_export, "MOST", 1e-9)
     wish = wish_for(home, base)
     with pytest.raises(InputError, match="differs from torch's"):
-        sft.learn(wish, sft.plan(wish), print)
+        sft.learn(wish, sft_plan.plan(wish), print)
     assert not Ledger(home).adapters() and not list((home / "models").rglob("*.gguf"))
     monkeypatch.undo()
     monkeypatch.setenv("MLEAGENT_HOME", str(home))
-    plan = sft.plan(wish)  # what was trained is not lost
+    plan = sft_plan.plan(wish)  # what was trained is not lost
     assert plan.going_on and sft.learn(wish, plan, print)[0].name == "tiny-sft-1"
 
 
@@ -340,7 +340,7 @@ def test_conversations_are_learnt_by_their_marks_and_some_are_held_out(
             Turn(role="user", content="failed"), Turn(role="assistant", content="right", train=True),
         )  # fmt: skip
         append(file, Conversation(source=f"synth-{number}", turns=turns))
-    plan = sft.plan(wish_for(home, base, file=file))
+    plan = sft_plan.plan(wish_for(home, base, file=file))
     assert plan.account == (
         "taken: 12 replies of 12 sources (12 marked to be learnt); "
         "left out: 12 replies (12 marked as context)"
@@ -353,8 +353,14 @@ def test_conversations_are_learnt_by_their_marks_and_some_are_held_out(
     assert adapter.provenance.sessions == () and adapter.provenance.config["file"] == str(file)
 
 
+def test_a_name_is_checked_before_hours_of_training(home: Path, base: Path) -> None:
+    for name, said in (("a/b", "can't be used"), ("nano", "means something else")):
+        with pytest.raises(InputError, match=said):
+            sft_plan.plan(wish_for(home, base, name=name))
+
+
 def test_bases_that_cant_be_trained(home: Path) -> None:
     ledger = Ledger(home)
     for name, said in (("playbook", "has no weights"), ("nobody", "there is no model 'nobody'")):
         with pytest.raises(InputError, match=said):
-            sft.base_of(ledger, name)
+            sft_plan.base_of(ledger, name)

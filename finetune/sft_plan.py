@@ -1,0 +1,202 @@
+"""A run of fine-tuning before it begins: which base, which replies, how many tokens, whether it fits.
+
+Takes the user's wish; gives a `Plan`, or an error that says what is missing. Nothing is written until the
+run begins: then `freeze` keeps its data in the run's folder, so that the same wish goes on with them after a
+kill, whatever sessions have come since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mleagent.agent.templates import Templates
+from mleagent.errors import InputError
+from mleagent.models import Adapter, Base, Ledger
+from mleagent.models.active import configured, parent_of
+from mleagent.models.bundled import bundled, bundled_of_hash
+from mleagent.models.entries import checked_name, name_for
+from mleagent.models.files import files_at, head_of
+from mleagent.policy.gguf_check import check_gguf
+from mleagent.trajectory.store import STORE_NAME, Store
+
+from .conversation import read
+from .own_steps import Lessons, from_conversations, from_store
+from .sft_fit import Fit, fit
+from .sft_tokens import Sequence, Sequences, Words, sequences
+from .sft_train import Recipe, updates_of
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked for."""
+
+    home: Path
+    """The data folder."""
+    recipe: Recipe
+    model: str = ""
+    """Name of a base or an adapter, or a path; empty: the configured one."""
+    file: Path | None = None
+    """Conversations to learn instead of the store's sessions."""
+    fresh: bool = False
+    """Begin anew although an unfinished run is there."""
+    max_minutes: float = math.inf
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before it begins."""
+
+    base: Base
+    data: Sequences
+    account: str
+    """What was taken and left out, in a line."""
+    sources: tuple[str, ...]
+    folder: Path
+    going_on: bool
+    fit: Fit
+    updates: int
+
+    @property
+    def lines(self) -> list[str]:
+        """For people."""
+        data, exact = self.data, self.data.exact
+        return [
+            f"base {self.base.name} ({self.base.parameters / 1e6:.1f} M parameters)",
+            self.account,
+            f"{len(data.found)} sequences, {data.tokens:,} tokens, {data.learnt:,} of them learnt "
+            f"({exact} replies in their exact tokens, {data.rendered} rendered, {data.too_long} too long)",
+            f"{self.updates} updates, {self.fit.adapter:,} weights in the adapter; {self.fit.words}",
+        ]
+
+
+def base_of(ledger: Ledger, name: str) -> Base:
+    """The GGUF base that `name` means; an adapter means its base. Raises InputError."""
+    wanted = name.strip() or configured()
+    wanted = "nano" if wanted.lower() == "auto" else wanted
+    entry = ledger.find(wanted) or bundled(wanted)
+    if isinstance(entry, Adapter):
+        entry = parent_of(ledger, entry)
+    if entry is None and Path(wanted).expanduser().is_file():
+        return _unlisted(ledger, Path(wanted).expanduser().absolute())
+    if entry is None and wanted.lower() in ("nano", "playbook"):
+        why = "has no weights to train" if wanted.lower() == "playbook" else "is not in this installation"
+        raise InputError(f"{wanted} {why}; name a GGUF model with --model")
+    entry = entry or ledger.get(wanted)
+    assert isinstance(entry, Base)
+    if entry.kind != "gguf" or entry.files is None:
+        raise InputError(f"{entry.name} is {entry.kind}; learning takes a GGUF base, name one with --model")
+    return entry
+
+
+def _unlisted(ledger: Ledger, path: Path) -> Base:
+    """A file that may have no entry yet; it gets one when an adapter of it does."""
+    head, files = head_of(path), files_at(path)
+    known = ledger.base_of_hash(files.sha256) or bundled_of_hash(files.sha256)
+    return known or Base(
+        name=name_for(path), kind="gguf", files=files, architecture=head.architecture,
+        parameters=head.parameters, context_length=head.context_length,
+    )  # fmt: skip
+
+
+def lessons_for(wish: Wish, style: str) -> Lessons:
+    """From the file or the store. Raises InputError where there is nothing to learn."""
+    if wish.file is not None:
+        if not wish.file.is_file():
+            raise InputError(f"{wish.file}: there is no such file; python -m finetune.explore writes one")
+        lessons = from_conversations(read(wish.file))
+        where = str(wish.file)
+    elif (wish.home / STORE_NAME).is_file():
+        with Store.open(wish.home / STORE_NAME) as store:
+            lessons = from_store(store, style, Templates())
+        where = "your sessions"
+    else:
+        raise InputError("there are no sessions yet to learn from; mleagent solve DIR makes some")
+    if not lessons.found:
+        raise InputError(f"nothing to learn in {where}: {lessons.account()}")
+    return lessons
+
+
+def plan(wish: Wish) -> Plan:
+    """All that can be known before the model is loaded; writes nothing. Raises MleagentError."""
+    ledger = Ledger(wish.home)
+    if wish.name and ledger.find(checked_name(wish.name)):
+        raise InputError(f"there is a model {wish.name!r} already; choose another name with --name")
+    base = base_of(ledger, wish.model)
+    assert base.files is not None
+    path = Path(base.files.path)
+    folder = wish.home / "learn" / f"sft-{_key(base, wish)}"
+    going_on = (folder / "plan.json").is_file() and not wish.fresh
+    if going_on:
+        data, account, sources = thaw(folder)
+    else:
+        data, account, sources = _gather(wish, base, path)
+    need = fit(path, data, wish.recipe.rank, wish.recipe.epochs)
+    return Plan(base, data, account, sources, folder, going_on, need, updates_of(data, wish.recipe))
+
+
+def _gather(wish: Wish, base: Base, path: Path) -> tuple[Sequences, str, tuple[str, ...]]:
+    words = Words(path)
+    try:
+        lessons = lessons_for(wish, check_gguf(path).prompt_style)
+        longest = min(wish.recipe.longest, words.head.context_length or wish.recipe.longest)
+        data = sequences(lessons.found, words, path.stem, longest)
+    finally:
+        words.close()
+    if not data.found:
+        raise InputError(f"all {data.too_long} replies need over {longest} tokens; a larger --max-tokens")
+    sources = lessons.sources if wish.file is None else []
+    return data, lessons.account(), tuple(sources)
+
+
+def _key(base: Base, wish: Wish) -> str:
+    """Names the run's folder: same base, recipe and source, same run."""
+    assert base.files is not None
+    text = f"{base.files.sha256} {wish.recipe} {wish.file.absolute() if wish.file else ''}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+# --- the run's folder --------------------------------------------------------------
+
+
+def freeze(plan: Plan) -> None:
+    """The run's folder with its data, whole or not at all."""
+    new = plan.folder.with_name(plan.folder.name + f".{os.getpid()}.new")
+    new.mkdir(parents=True)
+    found = plan.data.found
+    np.savez_compressed(
+        new / "data.npz",
+        ids=np.concatenate([np.asarray(one.ids, dtype=np.int32) for one in found]),
+        mask=np.concatenate([np.asarray(one.mask, dtype=np.uint8) for one in found]),
+        lengths=np.asarray([len(one.ids) for one in found], dtype=np.int64),
+    )
+    kept = {
+        "account": plan.account, "sources": plan.sources, "of": [one.source for one in found],
+        "counts": [plan.data.exact, plan.data.rendered, plan.data.too_long],
+    }  # fmt: skip
+    (new / "plan.json").write_text(json.dumps(kept), encoding="utf-8")
+    shutil.rmtree(plan.folder, ignore_errors=True)
+    os.replace(new, plan.folder)
+
+
+def thaw(folder: Path) -> tuple[Sequences, str, tuple[str, ...]]:
+    """The data of a run that was begun. Raises InputError."""
+    try:
+        kept = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+        with np.load(folder / "data.npz", allow_pickle=False) as arrays:
+            ends = np.cumsum(arrays["lengths"])[:-1]
+            ids, masks = np.split(arrays["ids"], ends), np.split(arrays["mask"], ends)
+        found = [
+            Sequence(of, i.tolist(), m.tolist()) for of, i, m in zip(kept["of"], ids, masks, strict=True)
+        ]
+        return Sequences(found, *kept["counts"]), kept["account"], tuple(kept["sources"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder} can't be gone on with ({error}); --fresh begins anew") from None
