@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +21,7 @@ pytest.importorskip("peft")
 from finetune import sft, sft_export, sft_fit, sft_plan, sft_train, sft_trainer  # noqa: E402
 from finetune.conversation import Conversation, Turn, append  # noqa: E402
 from finetune.gguf import export_adapter  # noqa: E402
-from finetune.own_steps import Lesson, from_store  # noqa: E402
+from finetune.own_steps import Lesson, from_store, verdict  # noqa: E402
 from finetune.sft_tokens import Sequence, Sequences, Words, sequences  # noqa: E402
 from finetune.sft_train import Recipe  # noqa: E402
 from mleagent.agent.templates import Templates  # noqa: E402
@@ -115,6 +116,29 @@ def test_labels_win_over_measurements(home: Path) -> None:
     lessons = lessons_of(home)
     assert [one.reply for one in lessons.found] == [FAILS]
     assert lessons.left == {"labelled -": 5, "undone": 1}
+
+
+def test_beating_the_best_means_by_more_than_its_noise(home: Path) -> None:
+    with Store.open(home / STORE_NAME) as store:
+        steps = store.steps(next(s for s in store.sessions() if s.task.learn).id)
+
+    def judged(score_se: float, **facts: Any) -> str:
+        step = steps[2]
+        assert step.score is not None
+        score = step.score.model_copy(update={"se": score_se})
+        changed = step.model_copy(update={"score": score, "facts": step.facts.model_copy(update=facts)})
+        return verdict(changed, steps[:2], [], False)[1]
+
+    unknown = {
+        "utility": None,
+        "delta_utility": None,
+        "delta_se": None,
+    }  # as scores of a project's own have it
+    assert (
+        judged(0.01, delta_utility=0.02, delta_se=0.01) == judged(0.01, **unknown) == "better than the best"
+    )
+    assert judged(0.01, delta_utility=0.02, delta_se=0.03) == judged(0.9, **unknown) == "no better"
+    assert judged(0.01, utility=0.005) == "no better than a constant"
 
 
 def test_a_folder_closed_since_counts_as_closed(home: Path, sessions: Path) -> None:
@@ -223,6 +247,17 @@ def test_the_loss_is_that_of_the_marked_tokens(base: Path) -> None:
     elsewhere = replace(one, ids=[*one.ids[:36], 1, 2, 3, 4], mask=[*one.mask[:35], *[0] * 5])
     shorter = replace(one, mask=elsewhere.mask)
     assert sft_trainer.loss_of(model, [elsewhere]) == pytest.approx(sft_trainer.loss_of(model, [shorter]))
+
+
+def test_an_update_weighs_tokens_and_not_replies(base: Path, tmp_path: Path) -> None:
+    short = Sequence("a", list(range(40, 60)), [0] * 18 + [1] * 2)
+    long = Sequence("b", list(range(100, 160)), [0] * 10 + [1] * 50)
+    data = Sequences([short, long])
+    recipe = replace(RECIPE, batch=2, epochs=1)
+    trained = sft_train.train(base, data, recipe, fit_of(base, data), tmp_path, print)
+    first = json.loads((tmp_path / "curve.jsonl").read_text().splitlines()[0])
+    assert first["loss"] == pytest.approx(trained.before, abs=1e-4)
+    assert trained.updates == 1 and trained.after < trained.before
 
 
 def test_memory_is_refused_before_anything_is_loaded(base: Path) -> None:
