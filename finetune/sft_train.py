@@ -79,7 +79,7 @@ class Stopped(Exception):
 
 def updates_of(data: Sequences, recipe: Recipe) -> int:
     """How many updates the run makes, held-out sequences left aside."""
-    return math.ceil(len(part(data)[0]) / recipe.batch) * math.ceil(recipe.epochs)
+    return math.ceil(math.ceil(len(part(data)[0]) / recipe.batch) * recipe.epochs)
 
 
 def part(data: Sequences) -> tuple[list[Sequence], list[Sequence]]:

@@ -5,6 +5,7 @@ Imported by `sft_train` when a run begins, so that everything before it works wi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from collections.abc import Sequence as Many
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from .sft_train import Recipe, Watch
 
 _IGNORED = -100
+_WARMUP = 0.05
+"""Part of the updates over which the rate rises; rounded down, for the first of them has a rate of zero."""
 
 
 def lora_on(base: Path, recipe: Recipe, fit: Fit, linear: Many[str]) -> Any:
@@ -104,10 +107,11 @@ def trainer_of(
 ) -> Trainer:
     """Everything set, nothing begun."""
     gpu = fit.device == "cuda"
+    updates = math.ceil(len(learn) / recipe.batch) * recipe.epochs
     arguments = TrainingArguments(
         output_dir=str(folder), num_train_epochs=recipe.epochs, learning_rate=recipe.lr,
         per_device_train_batch_size=1, gradient_accumulation_steps=recipe.batch,
-        lr_scheduler_type="cosine", warmup_steps=0.05, weight_decay=0.0, max_grad_norm=1.0,
+        lr_scheduler_type="cosine", warmup_steps=int(updates * _WARMUP), weight_decay=0.0, max_grad_norm=1.0,
         seed=recipe.seed, use_cpu=not gpu, bf16=gpu, activation_checkpointing=fit.recompute,
         activation_checkpointing_kwargs={"use_reentrant": False}, logging_steps=1, save_strategy="no",
         save_total_limit=2, report_to=[], disable_tqdm=True, remove_unused_columns=False,
