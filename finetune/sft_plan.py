@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from mleagent.agent.templates import Templates
+from mleagent.config import load_settings
 from mleagent.errors import InputError
 from mleagent.models import Adapter, Base, Ledger
-from mleagent.models.active import configured, parent_of
+from mleagent.models.active import parent_of
 from mleagent.models.bundled import bundled, bundled_of_hash
 from mleagent.models.entries import checked_name, name_for
 from mleagent.models.files import files_at, head_of
@@ -80,7 +81,7 @@ class Plan:
 
 def base_of(ledger: Ledger, name: str) -> Base:
     """The GGUF base that `name` means; an adapter means its base. Raises InputError."""
-    wanted = name.strip() or configured()
+    wanted = name.strip() or load_settings().model.strip() or "auto"
     wanted = "nano" if wanted.lower() == "auto" else wanted
     entry = ledger.find(wanted) or bundled(wanted)
     if isinstance(entry, Adapter):

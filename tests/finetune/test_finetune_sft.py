@@ -394,8 +394,10 @@ def test_a_name_is_checked_before_hours_of_training(home: Path, base: Path) -> N
             sft_plan.plan(wish_for(home, base, name=name))
 
 
-def test_bases_that_cant_be_trained(home: Path) -> None:
+def test_bases_that_cant_be_trained(home: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = Ledger(home)
+    monkeypatch.setenv("MLEAGENT_MODEL", str(base))
+    assert sft_plan.base_of(ledger, "").name == "tiny"  # what solve would use
     for name, said in (("playbook", "has no weights"), ("nobody", "there is no model 'nobody'")):
         with pytest.raises(InputError, match=said):
             sft_plan.base_of(ledger, name)
