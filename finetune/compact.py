@@ -289,7 +289,7 @@ def _submit(draft: Draft) -> list[str]:
     if brief.output == "probability":
         guess = "model.predict_proba(B)"
         if len(brief.classes) > 2:
-            where = "sub[sub.columns[1:]]"
+            where = "sub[sorted(sub.columns[1:])]"  # the order of predict_proba, whatever the sample's
         else:
             guess += "[:, 1]"
     elif draft.cuts == "round":

@@ -88,15 +88,19 @@ def texts(conversations: Iterable[Conversation]) -> Iterator[str]:
             yield turn.content
 
 
-def write_streams(drafts: Path, sessions: Path, out: Path) -> dict[str, object]:
-    """Tokenizer and streams in `out`; the manifest, which is written there too."""
+def write_streams(drafts: Path, sessions: Path, out: Path, kept: Path | None = None) -> dict[str, object]:
+    """Tokenizer and streams in `out`; the manifest, which is written there too.
+
+    `kept` is the folder of a tokenizer to go on with, for models that were trained with it.
+    """
     from . import tokenizer as bpe
 
     rng = Random("streams")
     chosen = [distracted(c, rng) for n, c in enumerate(read(drafts)) if n % 7 == 0][:_TOKENIZER_DOCUMENTS]
     # tasks end in any order; the streams must not depend on it
     explored = [distracted(c, rng) for c in sorted(read(sessions), key=lambda c: c.source)]
-    trained = bpe.train([*texts(chosen), *texts(explored[:_TOKENIZER_DOCUMENTS])])
+    said = [*texts(chosen), *texts(explored[:_TOKENIZER_DOCUMENTS])]
+    trained = bpe.load(kept) if kept else bpe.train(said)
     bpe.save(trained, out)
     manifest: dict[str, object] = {"drafts": _digest(drafts), "sessions": _digest(sessions)}
     first = (distracted(conversation, rng) for conversation in read(drafts))
@@ -127,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     streams = commands.add_parser("streams", help="train the tokenizer, write token streams")
     streams.add_argument("--sessions", type=Path, default=data_home() / "explore.jsonl")
     streams.add_argument("--out", type=Path, required=True)
+    streams.add_argument("--tokenizer", type=Path, help="folder of a tokenizer to go on with")
     for command in (drafts, streams):
         command.add_argument("--drafts", type=Path, default=data_home() / "drafts.jsonl")
     options = parser.parse_args(arguments)
@@ -134,7 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seeds = TRAIN[options.start : options.start + options.tasks]
         write_drafts(seeds, options.count, options.drafts)
     else:
-        print(json.dumps(write_streams(options.drafts, options.sessions, options.out), indent=2))
+        places = (options.drafts, options.sessions, options.out, options.tokenizer)
+        print(json.dumps(write_streams(*places), indent=2))
     return 0
 
 
