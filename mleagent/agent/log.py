@@ -39,7 +39,8 @@ class Log:
             kept = parts.folder.keep_submission(index, outcome.submission)
         # A job's step has no part of the prompt: what waits to be asked with belongs to the next reply.
         added, compacted = ((), False) if job else parts.context.take_added()
-        secrets = any(redact(m.content).kinds for m in added if m.role == "assistant")
+        secrets = any(redact(m.content).kinds for m in added)
+        spelt = secrets or _secret_before(solver, compacted)
         workspace, title = parts.executor.workspace, f"step {index}: {action.plan or action.kind}"
         return Step(
             id=clock.new_id(),
@@ -59,7 +60,7 @@ class Log:
             if outcome.tree is None
             else workspace.checkpoint_of(outcome.tree, title),
             diff=redact(outcome.diff).text,
-            completion=_stored(completion, secrets) if completion else None,
+            completion=_stored(completion, spelt) if completion else None,
             sampling=parts.sampling if completion else None,
             template_hash=self._template_hash,
             trainable=not secrets,
@@ -114,6 +115,18 @@ R = TypeVar("R", bound=Record)
 def redacted(record: R, *fields: str) -> R:
     """`record` with secrets taken out of these text fields."""
     return record.model_copy(update={name: redact(getattr(record, name)).text for name in fields})
+
+
+def _secret_before(solver: Solver, compacted: bool) -> bool:
+    """Whether the prompt so far, since its root, holds a secret: its ids would spell it."""
+    if compacted:
+        return False
+    for step in reversed(solver.steps):
+        if not step.trainable:
+            return True
+        if step.compaction:
+            break
+    return False
 
 
 def _stored(completion: Completion, secrets: bool) -> Completion:

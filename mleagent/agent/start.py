@@ -100,7 +100,7 @@ def _restore(solver: Solver) -> None:
     parts.context.restore(messages, sum(s.compaction for s in solver.steps))
     if last.completion is not None and isinstance(parts.policy, Remembering):
         parts.policy.remember(messages, last.completion)
-    if last.index == 0:
+    if not messages:
         parts.context.open(parts.prompt_settings)
     parts.context.observe(last.observation)
     workspace = parts.executor.workspace
