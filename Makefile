@@ -8,7 +8,7 @@ BIN := .venv/bin
 
 help:
 	@echo "make setup   virtual environment in .venv, with everything the tests need"
-	@echo "make demo    solve $(EXAMPLE) with the playbook, in whatever sandbox is here"
+	@echo "make demo    solve $(EXAMPLE) with the default model, in whatever sandbox is here"
 	@echo "make test    make check, then all tests"
 	@echo "make check   ruff, mypy, import layers, and the built wheel installed elsewhere"
 	@echo "make lock    write requirements.lock from what .venv holds"
