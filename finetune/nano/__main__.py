@@ -47,7 +47,7 @@ FULL = Scale(
 )  # fmt: skip
 SMOKE = Scale(
     1, 3,
-    (("smoke", "tiny", "pretrain:pretrain:3e-3:20K", "sft:sft:1e-3:20K"),),
+    (("smoke", "tiny", "pretrain:pretrain:3e-3:20k", "sft:sft:1e-3:20k"),),
     ("--batch-tokens", "4096", "--context", "512", "--threads", "1"),
 )  # fmt: skip
 
