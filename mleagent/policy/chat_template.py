@@ -95,7 +95,7 @@ class ChatTemplate:
         pieces = []
         for at, part in enumerate(parts):
             piece = Piece(text=contents[int(part)], message=int(part)) if at % 2 else Piece(text=part)
-            if piece.text:
+            if piece.text or piece.message is not None:  # an empty reply has its place too
                 pieces.append(piece)
         return pieces
 

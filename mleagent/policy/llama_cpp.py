@@ -139,7 +139,7 @@ class LlamaCppPolicy:
             completions = [
                 self._completion(ids, reply, len(ids) if k else reused) for k, reply in enumerate(replies)
             ]
-            for reply in completions:
+            for reply in reversed(completions):  # of two that read the same, the first is gone on from
                 chat = (*prompt.messages, Message(role="assistant", content=reply.text))
                 self._chats.remember(chat, reply.prompt_ids + reply.token_ids)
             return completions
