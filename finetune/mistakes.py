@@ -22,63 +22,18 @@ def _pick(pattern: str, text: str, rng: Random, change: Callable[[re.Match[str]]
     return text[: match.start()] + change(match) + text[match.end() :]
 
 
-def _no_import(text: str, rng: Random) -> str | None:
-    return _pick(r"^from sklearn\..*\n", text, rng, lambda _m: "")
+def _replaced(pattern: str, *becomes: str) -> Damage:
+    """One of the places where `pattern` stands becomes one of these texts."""
 
+    def damage(text: str, rng: Random) -> str | None:
+        other = (lambda _m: rng.choice(becomes)) if len(becomes) > 1 else lambda _m: becomes[0]
+        return _pick(pattern, text, rng, other)
 
-def _wrong_module(text: str, rng: Random) -> str | None:
-    wrong = ("sklearn.models", "sklearn.ensembles", "sklearn.preprocess", "sklearn.utils")
-    return _pick(r"^from (sklearn\.[a-z_.]+)", text, rng, lambda _m: f"from {rng.choice(wrong)}")
-
-
-def _wrong_file(text: str, rng: Random) -> str | None:
-    wrong = ("train_data.csv", "data/train.csv", "submission_sample.csv", "tests.csv")
-    return _pick(r'read_csv\("[a-z_]+\.csv"', text, rng, lambda _m: f'read_csv("{rng.choice(wrong)}"')
-
-
-def _wrong_column(text: str, rng: Random) -> str | None:
-    wrong = ('train.pop("target")', 'train.pop("label")', 'train.pop("y")')
-    return _pick(r"train\.pop\(.*\)$", text, rng, lambda _m: rng.choice(wrong))
-
-
-def _no_imputer(text: str, rng: Random) -> str | None:
-    return _pick(r"SimpleImputer\([^()]*\), ", text, rng, lambda _m: "")
-
-
-def _no_dummies(text: str, rng: Random) -> str | None:
-    return _pick(r"^X = pd\.get_dummies\(X\)\n", text, rng, lambda _m: "")
+    return damage
 
 
 def _wrong_rows(text: str, rng: Random) -> str | None:
     return _pick(r"predict(?:_proba)?\(B\)", text, rng, lambda m: m.group().replace("B", "A"))
-
-
-def _wrong_shape(text: str, rng: Random) -> str | None:
-    return _pick(r"predict_proba\(B\)\[:, 1\]", text, rng, lambda _m: "predict_proba(B)")
-
-
-def _no_proba(text: str, rng: Random) -> str | None:
-    return _pick(r"predict_proba\(B\)(?!\[)", text, rng, lambda _m: "predict_proba(B)[:, 1]")
-
-
-def _not_saved(text: str, rng: Random) -> str | None:
-    return _pick(r"^sub\.to_csv.*\n", text, rng, lambda _m: "")
-
-
-def _saved_elsewhere(text: str, rng: Random) -> str | None:
-    return _pick(r'to_csv\("submission\.csv"', text, rng, lambda _m: 'to_csv("sub.csv"')
-
-
-def _with_index(text: str, rng: Random) -> str | None:
-    return _pick(r", index=False\)", text, rng, lambda _m: ")")
-
-
-def _not_fitted(text: str, rng: Random) -> str | None:
-    return _pick(r"^model\.fit\(A, y\)\n", text, rng, lambda _m: "")
-
-
-def _unclosed(text: str, rng: Random) -> str | None:
-    return _pick(r"\)$", text, rng, lambda _m: "")
 
 
 def _misspelt(text: str, rng: Random) -> str | None:
@@ -98,17 +53,33 @@ def _other_kind(text: str, rng: Random) -> str | None:
     return _pick(r"Regressor\(", text, rng, lambda _m: "Classifier(")
 
 
-def _undefined(text: str, rng: Random) -> str | None:
-    return _pick(r"^np\.random\.seed\(0\)\n|^A, B = .*\n|^num = .*\n|^cat = .*\n", text, rng, lambda _m: "")
-
-
 DAMAGE: dict[str, Damage] = {
-    "no-import": _no_import, "wrong-module": _wrong_module, "wrong-file": _wrong_file,
-    "wrong-column": _wrong_column, "no-imputer": _no_imputer, "no-dummies": _no_dummies,
-    "wrong-rows": _wrong_rows, "wrong-shape": _wrong_shape, "no-proba": _no_proba, "not-saved": _not_saved,
-    "saved-elsewhere": _saved_elsewhere, "with-index": _with_index, "not-fitted": _not_fitted,
-    "unclosed": _unclosed, "misspelt": _misspelt, "unknown-argument": _unknown_argument,
-    "other-kind": _other_kind, "undefined": _undefined,
+    "no-import": _replaced(r"^from sklearn\..*\n", ""),
+    "wrong-module": _replaced(
+        r"^from (sklearn\.[a-z_.]+)", "from sklearn.models", "from sklearn.ensembles",
+        "from sklearn.preprocess", "from sklearn.utils",
+    ),
+    "wrong-file": _replaced(
+        r'read_csv\("[a-z_]+\.csv"', 'read_csv("train_data.csv"', 'read_csv("data/train.csv"',
+        'read_csv("submission_sample.csv"', 'read_csv("tests.csv"',
+    ),
+    "wrong-column": _replaced(
+        r"train\.pop\(.*\)$", 'train.pop("target")', 'train.pop("label")', 'train.pop("y")'
+    ),
+    "no-imputer": _replaced(r"SimpleImputer\([^()]*\), ", ""),
+    "no-dummies": _replaced(r"^X = pd\.get_dummies\(X\)\n", ""),
+    "wrong-rows": _wrong_rows,
+    "wrong-shape": _replaced(r"predict_proba\(B\)\[:, 1\]", "predict_proba(B)"),
+    "no-proba": _replaced(r"predict_proba\(B\)(?!\[)", "predict_proba(B)[:, 1]"),
+    "not-saved": _replaced(r"^sub\.to_csv.*\n", ""),
+    "saved-elsewhere": _replaced(r'to_csv\("submission\.csv"', 'to_csv("sub.csv"'),
+    "with-index": _replaced(r", index=False\)", ")"),
+    "not-fitted": _replaced(r"^model\.fit\(A, y\)\n", ""),
+    "unclosed": _replaced(r"\)$", ""),
+    "misspelt": _misspelt,
+    "unknown-argument": _unknown_argument,
+    "other-kind": _other_kind,
+    "undefined": _replaced(r"^np\.random\.seed\(0\)\n|^A, B = .*\n|^num = .*\n|^cat = .*\n", ""),
 }  # fmt: skip
 
 
