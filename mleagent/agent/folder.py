@@ -1,12 +1,14 @@
 """A session's own folder in the data folder: workspace, checkpoints, submissions, the lock.
 
-    sessions/<id>/work/             the workspace
-    sessions/<id>/checkpoints/      bare git repository
-    sessions/<id>/submissions/N.csv a copy of what step N left
-    sessions/<id>/packages/         what /install put in; mounted read-only
-    sessions/<id>/job.json          the background job that runs now
-    sessions/<id>/submission.csv    the file to upload, written at the end
-    sessions/<id>/lock              held while a process works on the session
+Under `sessions/<id>`:
+
+    work             the workspace
+    checkpoints      bare git repository
+    submissions      N.csv: a copy of what step N left
+    packages         what /install put in; mounted read-only
+    job.json         the background job that runs now
+    submission.csv   the file to upload, written at the end
+    lock             held while a process works on the session
 
 Files are written whole or not at all (temporary name, then rename).
 """
