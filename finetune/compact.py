@@ -1,14 +1,15 @@
 """The short program form: a plan becomes some twenty lines of scikit-learn in which only choices vary.
 
 `program(task, plan)` takes names from the files and columns by type, so that a small model that writes such
-programs need not copy names from its prompt. Train and test are joined for making columns, and parted by
-position again. The text runs as it stands: in the sandbox, on Kaggle, and in `headroom`'s fast evaluator.
+programs need not copy names from its prompt, and spells scikit-learn's names out where they are used, so that
+it need not know at the first line what the last will call (scikit-learn 1.6 loads its modules by name). Train
+and test are joined for making columns, and parted by position again. The text runs as it stands: in the
+sandbox, on Kaggle, and in `headroom`'s fast evaluator.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 
 from mleagent.policy.playbook.brief import Brief, brief_of
 from mleagent.policy.playbook.idea import Draft
@@ -54,6 +55,10 @@ _MODULES = {
     "sklearn.tree": "DecisionTreeRegressor DecisionTreeClassifier",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
+_APART = {"itertools", "sklearn.experimental"}
+"""Modules whose names a program imports; all others are spelt out."""
+_SPELT = "|".join(name for name, module in _HOME.items() if module not in _APART)
+_CALLED = re.compile(rf"(?<![\w.\"])({_SPELT})\b")
 MODULES = tuple(_MODULES)
 """Every module a program may import beside numpy and pandas."""
 _SCORERS = {
@@ -104,15 +109,17 @@ def lay(brief: Brief, plan: Plan) -> Draft:
 def render(draft: Draft) -> str:
     """The text of a filled draft."""
     body = "\n".join([*_read(draft), *_columns(draft), *_model(draft), *_submit(draft)])
-    names = set(re.findall(r"\w+", body))
-    lines = ["import numpy as np", "import pandas as pd"]
-    if "IterativeImputer" in names:
-        names.add("enable_iterative_imputer")
-    wanted: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(names & set(_HOME)):
-        wanted[_HOME[name]].append(name)
-    lines += [f"from {module} import {', '.join(found)}" for module, found in sorted(wanted.items())]
-    return "\n".join(lines) + "\n\n" + body + "\n"
+    lines = ["import numpy as np", "import pandas as pd", "import sklearn"]
+    if "combinations(" in body:
+        lines.append("from itertools import combinations")
+    if "IterativeImputer(" in body:
+        lines.append("from sklearn.experimental import enable_iterative_imputer")
+    return "\n".join(lines) + "\n\n" + spelt_out(body) + "\n"
+
+
+def spelt_out(text: str) -> str:
+    """The text with every scikit-learn name under the module it is found in."""
+    return _CALLED.sub(lambda match: f"{_HOME[match.group()]}.{match.group()}", text)
 
 
 def _read(draft: Draft) -> list[str]:

@@ -22,7 +22,7 @@ from .conversation import Conversation, Turn
 from .ideas import Plan, plan_line
 from .mistakes import damaged, malformed
 
-LENGTHS = (2, 3, 3, 4, 5, 6, 7, 8)
+LENGTHS = (3, 4, 5, 6, 7, 8, 8, 8)
 """Executions of a trajectory, drawn evenly."""
 _LOOK, _MISTAKE, _MALFORMED, _UNDO, _WISH, _STEER, _COMPACTED = 0.2, 0.2, 0.03, 0.3, 0.12, 0.05, 0.12
 _WORDS = ("use {}", "try {}", "{} please", "I want {}", "start with {}")
@@ -79,8 +79,8 @@ class Trajectory:
         self._task, self._templates, self._run, self._rng = task, templates, run, rng
         self._drafts, self._changes = drafts, changes
         self._order = rng.sample(range(len(drafts)), len(drafts))
-        self._first = rng.randint(1, 3)
-        """Drafts laid before anything is changed: one to three ideas, as in the paper."""
+        self._first = rng.randint(2, 4)
+        """Drafts laid before anything is changed."""
         asked = wish(drafts[self._order[0]], rng) if rng.random() < _WISH else ""
         self._context = CompactContext(templates, task, asked)
         self._marks: list[bool] = []
@@ -92,7 +92,7 @@ class Trajectory:
         rng = self._rng
         kind = self._open()
         left = rng.choice(LENGTHS)
-        told = rng.random() < 0.5
+        told = rng.random() < 0.7
         """Whether the end comes with the last step rather than by choice."""
         if kind == "session" and rng.random() < _LOOK:
             self._say('Plan: look at the columns\n<data path="train.csv"/>', True)
@@ -162,7 +162,7 @@ class Trajectory:
             self._steer = ""
             return self._drafts[self._upcoming(take=True)]
         if rng.random() < 0.5:
-            base = know.best if rng.random() < 0.6 else rng.choice(know.tried)
+            base = know.best if rng.random() < 0.8 else rng.choice(know.tried)
             fresh = [c for c in self._changes if c.base == base and c.text not in know.texts]
             if fresh:
                 return rng.choice(fresh)

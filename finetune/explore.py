@@ -40,6 +40,7 @@ from .conversation import Conversation, append, read
 from .expert import Trajectory, Written
 from .ideas import draw_plan, fitting, plan_line, tidy
 from .plan_text import within
+from .plans import grounded
 from .spread import spread
 from .synth import make_task
 from .synth_sets import TRAIN
@@ -54,7 +55,7 @@ def drafts_for(task: Task, rng: Random) -> list[Written]:
     brief = brief_of(task)
     found: dict[str, Written] = {}
     for _ in range(CANDIDATES):
-        plan = within(task, draw_plan(brief, rng))
+        plan = within(task, grounded(draw_plan(brief, rng), brief, rng))
         found.setdefault(text := program(task, plan), Written(plan, text))
     candidates = list(found.values())
     chosen = spread([f"{c.line}\n{c.text}" for c in candidates], KEPT, rng)

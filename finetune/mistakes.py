@@ -54,10 +54,11 @@ def _other_kind(text: str, rng: Random) -> str | None:
 
 
 DAMAGE: dict[str, Damage] = {
-    "no-import": _replaced(r"^from sklearn\..*\n", ""),
+    "no-import": _replaced(r"^import (?:sklearn|pandas as pd|numpy as np)\n|^from .*\n", ""),
+    "no-module": _replaced(r"\bsklearn\.[a-z_.]+\.(?=[A-Za-z_]+\()", "", "sklearn."),
     "wrong-module": _replaced(
-        r"^from (sklearn\.[a-z_.]+)", "from sklearn.models", "from sklearn.ensembles",
-        "from sklearn.preprocess", "from sklearn.utils",
+        r"\bsklearn\.[a-z_.]+\.(?=[A-Za-z_]+\()", "sklearn.models.", "sklearn.ensembles.",
+        "sklearn.preprocess.", "sklearn.utils.", "sklearn.linear_model.", "sklearn.model_selection.",
     ),
     "wrong-file": _replaced(
         r'read_csv\("[a-z_]+\.csv"', 'read_csv("train_data.csv"', 'read_csv("data/train.csv"',
@@ -66,7 +67,7 @@ DAMAGE: dict[str, Damage] = {
     "wrong-column": _replaced(
         r"train\.pop\(.*\)$", 'train.pop("target")', 'train.pop("label")', 'train.pop("y")'
     ),
-    "no-imputer": _replaced(r"SimpleImputer\([^()]*\), ", ""),
+    "no-imputer": _replaced(r"sklearn\.impute\.SimpleImputer\([^()]*\), ", ""),
     "no-dummies": _replaced(r"^X = pd\.get_dummies\(X\)\n", ""),
     "wrong-rows": _wrong_rows,
     "wrong-shape": _replaced(r"predict_proba\(B\)\[:, 1\]", "predict_proba(B)"),

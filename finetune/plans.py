@@ -3,13 +3,20 @@
 A panel plan is a recipe for every task: ideas that do not apply are left out, and what the profile shows at
 once (dates, texts, a skewed positive target) is served by a groundwork that most of them share. So the best
 constant recipe is a strong one, and beating it takes more than noticing that there is a text column.
+`grounded` lends the same groundwork to drawn plans: an expert's habit, not a finding.
 """
 
 from __future__ import annotations
 
-from .ideas import Plan, plan_of
+from random import Random
+
+from mleagent.policy.playbook.brief import Brief
+
+from .ideas import Plan, plan_of, tidy
 
 GROUND = ("date-elapsed", "date-parts", "text-words", "text-lengths", "log-target")
+GROUNDED = 0.6
+"""How often an expert lays the groundwork under a drawn plan."""
 
 _MODELS = (
     "hist-gradient-boosting", "shallow-boosting", "gradient-boosting", "stump-boosting", "random-forest",
@@ -62,3 +69,11 @@ PANEL: tuple[Plan, ...] = tuple(
     plan_of(*GROUND, *names) for names in (*((model,) for model in _MODELS), *_COMPOSED)
 )
 """Every panel plan; its place in this tuple is its number."""
+
+
+def grounded(plan: Plan, brief: Brief, rng: Random) -> Plan:
+    """The drawn plan, with the groundwork that the profile calls for under it, or as it is.
+
+    What was drawn wins over the groundwork. Whether it is laid is drawn too, whatever it would score.
+    """
+    return tidy((*plan_of(*GROUND), *plan), brief) if rng.random() < GROUNDED else plan

@@ -1,6 +1,6 @@
 """Checkpoints of a training run: one safetensors file, written whole or not at all.
 
-Holds weights, both moments of AdamW and, as text in its header, where in which stage the run
+Holds weights, what the optimizer remembers of each and, as text in its header, where in which stage the run
 stands. No pickle, so a checkpoint from elsewhere can be read without trusting it; what a batch
 holds follows from the step, so no random state needs keeping.
 """
@@ -20,6 +20,7 @@ from torch import Tensor
 from mleagent.errors import InputError
 
 from .model import Decoder
+from .optimizer import MuonAdamW
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,12 @@ class Position:
     """The run's plan as text; a checkpoint continues no other."""
 
 
-def save(path: Path, model: Decoder, optimizer: torch.optim.Optimizer, position: Position) -> None:
+def save(path: Path, model: Decoder, optimizer: MuonAdamW, position: Position) -> None:
     """Writes beside `path`, then takes its place."""
     tensors: dict[str, Tensor] = {}
     for name, weight in model.named_parameters():
         tensors[f"weight/{name}"] = weight.detach().to("cpu", copy=True)
-        for key, value in optimizer.state.get(weight, {}).items():
+        for key, value in optimizer.state_of(weight).items():
             tensors[f"{key}/{name}"] = value.detach().to("cpu", copy=True)
     new = path.with_name(path.name + ".new")
     save_file(tensors, new, metadata={"position": json.dumps(asdict(position))})
@@ -64,8 +65,8 @@ def read_position(path: Path) -> Position:
         ) from None
 
 
-def load(path: Path, model: Decoder, optimizer: torch.optim.Optimizer) -> None:
-    """Puts weights and moments back, in place; InputError when they are another model's."""
+def load(path: Path, model: Decoder, optimizer: MuonAdamW) -> None:
+    """Puts weights and the optimizer's memory back, in place; InputError when they are another model's."""
     with safe_open(path, framework="pt") as file:
         held = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (no mapping)
     for name, weight in model.named_parameters():
@@ -74,9 +75,7 @@ def load(path: Path, model: Decoder, optimizer: torch.optim.Optimizer) -> None:
             raise InputError(f"{path} holds a model of another size; name its --size or delete it")
         with torch.no_grad():
             weight.copy_(saved)
-        state = {k: held[f"{k}/{name}"] for k in ("step", "exp_avg", "exp_avg_sq") if f"{k}/{name}" in held}
-        fused = optimizer.param_groups[0].get("fused")
+        state = {key.partition("/")[0]: value for key, value in held.items() if key.endswith(f"/{name}")}
+        del state["weight"]
         if state:
-            optimizer.state[weight] = {
-                k: v.to("cpu" if k == "step" and not fused else weight.device) for k, v in state.items()
-            }
+            optimizer.put_state(weight, state)

@@ -33,6 +33,7 @@ from ..conversation import Conversation, Turn, append, read
 from ..expert import Written, wish
 from ..ideas import draw_plan
 from ..plan_text import within
+from ..plans import grounded
 from ..synth import make_task
 from ..synth_sets import TRAIN
 from .distract import distracted
@@ -45,7 +46,7 @@ def drafts_of(task: Task, count: int, templates: Templates, rng: Random) -> Iter
     """First drafts of different programs on a task."""
     brief, seen = brief_of(task), set()
     for _ in range(count):
-        plan = within(task, draw_plan(brief, rng))
+        plan = within(task, grounded(draw_plan(brief, rng), brief, rng))
         written = Written(plan, program(task, plan))
         if written.text in seen:
             continue

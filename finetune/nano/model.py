@@ -139,11 +139,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
     """
     groups = q.shape[1] // k.shape[1]
     k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
-    mixed, start = [], 0
-    for rows, width in segments:
-        part = slice(start, start + rows * width)
-        start += rows * width
-        a, b, c = (t[part].view(rows, width, *t.shape[1:]).transpose(1, 2) for t in (q, k, v))
+    sizes = [rows * width for rows, width in segments]
+    mixed = []
+    # split, not slices: a slice's gradient is a whole batch of zeros with the slice filled in
+    for (rows, width), *parts in zip(segments, *(torch.split(t, sizes) for t in (q, k, v)), strict=True):
+        a, b, c = (t.view(rows, width, *t.shape[1:]).transpose(1, 2) for t in parts)
         out = F.scaled_dot_product_attention(a, b, c, is_causal=True)
         mixed.append(out.transpose(1, 2).reshape(rows * width, -1))
     return torch.cat(mixed)

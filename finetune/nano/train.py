@@ -29,6 +29,7 @@ from mleagent.errors import InputError, MleagentError
 
 from . import checkpoint, data
 from .model import SIZES, Decoder, load_hf, save_hf
+from .optimizer import MuonAdamW
 
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -213,16 +214,10 @@ class Run:
         )
         return loaded
 
-    def _optimizer(self) -> torch.optim.AdamW:
-        wide = [p for p in self.model.parameters() if p.dim() == 2]
-        narrow = [p for p in self.model.parameters() if p.dim() != 2]
-        groups = [
-            {"params": wide, "weight_decay": self.options.weight_decay},
-            {"params": narrow, "weight_decay": 0.0},
-        ]
-        return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.95), fused=self.device.type == "cuda")
+    def _optimizer(self) -> MuonAdamW:
+        return MuonAdamW(self.model, self.options.weight_decay, self.device.type == "cuda")
 
-    def _train(self, index: int, stages: list[_Loaded], optimizer: torch.optim.AdamW, step: int) -> None:
+    def _train(self, index: int, stages: list[_Loaded], optimizer: MuonAdamW, step: int) -> None:
         options, stage, rows = self.options, self.options.stages[index], stages[index]
         steps, clock, logged = rows.steps(self.scale), time.monotonic(), step
         while step < steps:
@@ -244,10 +239,9 @@ class Run:
             if self.stop:
                 return
 
-    def _step(self, rows: _Loaded, step: int, optimizer: torch.optim.AdamW, rate: float) -> torch.Tensor:
+    def _step(self, rows: _Loaded, step: int, optimizer: MuonAdamW, rate: float) -> torch.Tensor:
         """One update; gives the mean loss in nats a target, still on the device."""
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        optimizer.set_rate(rate)
         batch = rows.train.batch(step)
         with self._autocast():
             total = self.model(batch.ids, batch.targets, batch.mask, rows.angles, rows.train.segments)
@@ -255,7 +249,6 @@ class Run:
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip)
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
         return loss.detach()
 
     def _autocast(self) -> torch.autocast:
@@ -325,7 +318,7 @@ class Run:
         shown = "" if held is None else f" validation {held:.4f}"
         self._say(f"{stage.name} {step}/{steps} loss {loss:.4f}{shown} {speed / 1e3:.1f}k tokens/s")
 
-    def _save(self, stage: int, step: int, optimizer: torch.optim.Optimizer) -> None:
+    def _save(self, stage: int, step: int, optimizer: MuonAdamW) -> None:
         position = checkpoint.Position(
             stage, step, self.tokens, self.seconds, self.scale, self.options.plan()
         )

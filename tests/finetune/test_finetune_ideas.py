@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from pathlib import Path
 from random import Random
 
@@ -15,7 +16,7 @@ from finetune.arena import Arena
 from finetune.compact import pieces, program
 from finetune.ideas import IDEAS, draw_plan, fitting, get, ideas_for, plan_line, plan_of, tidy
 from finetune.plan_text import read_plan, within
-from finetune.plans import PANEL
+from finetune.plans import PANEL, grounded
 from mleagent.agent.compact import can_serve
 from mleagent.policy.playbook.brief import brief_of
 from mleagent.policy.playbook.idea import KINDS, Idea
@@ -108,6 +109,33 @@ def test_programs_are_short_copy_no_names_and_reach_every_milestone(
     own = {column.name for column in task.columns if len(column.name) > 3 and column.type != "id"}
     words = {"text", "group", "date", "start", "target", "class"}  # also words of the language
     assert not {name for name in own - words if f'"{name}"' in text}
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**9), family=st.sampled_from(SOME))
+def test_names_of_scikit_learn_are_spelt_out_where_they_are_used(
+    seed: int, family: str, folder: Path
+) -> None:
+    task = arena_of(family, folder).task
+    tree = ast.parse(program(task, draw_plan(brief_of(task), Random(seed))))
+    taken = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert taken <= {"itertools", "sklearn.experimental"}
+    known = {"np", "pd", "sklearn", "combinations", "enable_iterative_imputer", *dir(builtins)}
+    stored = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    stored |= {argument.arg for argument in ast.walk(tree) if isinstance(argument, ast.arg)}
+    used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    assert used <= known | stored
+
+
+def test_groundwork_is_what_the_profile_calls_for(folder: Path) -> None:
+    spans, plain = (brief_of(arena_of(family, folder).task) for family in ("spans", "mixture"))
+    drawn = plan_of("extra-trees", "text-words")
+    laid = [{choice.name for choice in grounded(drawn, spans, Random(seed))} for seed in range(40)]
+    assert {"date-elapsed", "date-parts"} < set.union(*laid)
+    assert 10 < sum("date-parts" in names for names in laid) < 40  # drawn, not always
+    assert all("extra-trees" in names for names in laid)
+    bare = [{choice.name for choice in grounded(plan_of("extra-trees"), plain, Random(s))} for s in range(40)]
+    assert not any(names & {"date-parts", "text-words"} for names in bare)
 
 
 def test_median_program_is_under_250_pieces(folder: Path) -> None:
