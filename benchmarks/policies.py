@@ -3,8 +3,8 @@
     python benchmarks/policies.py [--policies random-ideas,playbook,nano,quarter] [--tasks 60] [--runs FILE]
 
 Each policy works on the frozen report tasks (never read by training or gate) and on the examples by the
-agent's own loop in warm sandboxes, one session a task, sampling seed 0. Resumable: finished sessions are kept
-in FILE. `--drafts 100` counts different plans among first drafts of a few tasks.
+agent's own loop in warm sandboxes, `--sessions` sessions a task with sampling seeds 0, 1, ... Resumable:
+finished sessions are kept in FILE. `--drafts 100` counts different plans among first drafts of a few tasks.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ from mleagent.sandbox.pool import Pool
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 BUDGETS = (3, 8)
+BASELINE = "random-ideas"
+Done = dict[tuple[str, str, int], Episode]
+"""Sessions by policy, task and sampling seed."""
 
 
 def policy_of(name: str, temperature: float) -> Policy:
@@ -59,28 +62,33 @@ def cases(tasks: int) -> Iterable[tuple[str, Callable[[Path], Case]]]:
         yield folder.name, lambda work, folder=folder: of_folder(folder, work)
 
 
-def run(name: str, options: argparse.Namespace, done: dict[tuple[str, str], Episode], pool: Pool) -> None:
+def run(name: str, options: argparse.Namespace, done: Done, pool: Pool) -> None:
     """All missing sessions of one policy."""
-    left = [(case, maker) for case, maker in cases(options.tasks) if (name, case) not in done]
+    left = [
+        (case, maker, seed)
+        for seed in range(options.sessions)
+        for case, maker in cases(options.tasks)
+        if (name, case, seed) not in done
+    ]
     if not left:
         return
     policy = policy_of(name, options.temperature)
     settings = Settings().model_copy(update={"temperature": options.temperature, "cache": False})
 
-    def one(item: tuple[str, Callable[[Path], Case]]) -> None:
+    def one(item: tuple[str, Callable[[Path], Case], int]) -> None:
         work = Path(tempfile.mkdtemp(prefix="policies-"))
         try:
             case = item[1](work)
             why = can_serve(case.task) if name != "playbook" else ""
             if why:
                 episode = Episode(
-                    policy=name, task=item[0], seed=0, attempts=(), replies=0, well_formed=0, actions={},
-                    ended=f"declined: {why}", generation_s=0, execution_s=0,
+                    policy=name, task=item[0], seed=item[2], attempts=(), replies=0, well_formed=0,
+                    actions={}, ended=f"declined: {why}", generation_s=0, execution_s=0,
                 )  # fmt: skip
             else:
-                episode = evaluate(policy, case, max(BUDGETS), pool, settings, work)
+                episode = evaluate(policy, case, max(BUDGETS), pool, settings, work, item[2])
             episode = episode.model_copy(update={"policy": name, "task": item[0]})
-            done[name, item[0]] = episode
+            done[name, item[0], item[2]] = episode
             with options.runs.open("a", encoding="utf-8") as stream:
                 stream.write(episode.model_dump_json() + "\n")
             print(name, item[0], [round(a.unseen, 3) for a in episode.attempts], episode.ended, flush=True)
@@ -94,22 +102,42 @@ def run(name: str, options: argparse.Namespace, done: dict[tuple[str, str], Epis
     policy.close()
 
 
-def summary(name: str, found: list[Episode]) -> str:
-    """One line of the table."""
+def by_task(done: Done, name: str, value: Callable[[Episode], float]) -> dict[str, float]:
+    """Each report task's mean of `value` over a policy's sessions on it."""
+    found = collections.defaultdict(list)
+    for (who, task, _), episode in done.items():
+        if who == name and task.startswith("synth-"):
+            found[task].append(value(episode))
+    return {task: float(np.mean(values)) for task, values in found.items()}
+
+
+def mean_and_error(values: Iterable[float], sign: str = "") -> str:
+    """Mean over tasks with its standard error."""
+    array = np.array(list(values))
+    error = array.std(ddof=1) / math.sqrt(len(array)) if len(array) > 1 else 0.0
+    return f"{array.mean():{sign}.3f} ({error:.3f})"
+
+
+def summary(name: str, done: Done) -> str:
+    """One line of the table; empty for a policy that was not run."""
+    found = [e for (who, task, _), e in done.items() if who == name and task.startswith("synth-")]
+    if not found:
+        return ""
     cells = [name, str(len(found))]
     for budget in BUDGETS:
-        values = np.array([e.unseen_at(budget) for e in found])
-        error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+        utilities = by_task(done, name, lambda e, budget=budget: e.unseen_at(budget))
         cells.append(f"{np.mean([e.valid_at(budget) for e in found]):.1%}")
-        cells.append(f"{values.mean():.3f} ({error:.3f})")
+        cells.append(mean_and_error(utilities.values()))
+        baseline = by_task(done, BASELINE, lambda e, budget=budget: e.unseen_at(budget))
+        paired = [value - baseline[task] for task, value in utilities.items() if task in baseline]
+        cells.append(mean_and_error(paired, "+") if paired and name != BASELINE else "")
     first = [next((n for n, a in enumerate(e.attempts, 1) if a.valid), None) for e in found]
     known = [n for n in first if n is not None]
     cells.append(f"{np.mean(known):.2f}" if known else "never")
     replies = sum(e.replies for e in found)
     cells.append(f"{sum(e.well_formed for e in found) / max(1, replies):.2%} of {replies}")
-    cells.append(
-        f"{sum(a.valid for e in found for a in e.attempts) / max(1, sum(len(e.attempts) for e in found)):.1%}"
-    )
+    tries = [attempt.valid for e in found for attempt in e.attempts]
+    cells.append(f"{np.mean(tries):.1%} of {len(tries)}")
     return "| " + " | ".join(cells) + " |"
 
 
@@ -136,37 +164,37 @@ def drafts(name: str, count: int, temperature: float) -> list[str]:
     return lines
 
 
-def document(options: argparse.Namespace, done: dict[tuple[str, str], Episode], plans: list[str]) -> str:
+def document(options: argparse.Namespace, done: Done, plans: list[str]) -> str:
     """The page of results."""
-    head = (
-        "| policy | tasks | valid at 3 | utility at 3 | valid at 8 | utility at 8 | executions to the first "
-        "valid | well-formed replies | valid executions |\n|---|---|---|---|---|---|---|---|---|"
-    )
+    head = ["policy", "sessions"]
+    for budget in BUDGETS:
+        head += [f"valid at {budget}", f"utility at {budget}", f"to {BASELINE} at {budget}"]
+    head += ["executions to the first valid", "well-formed replies", "valid executions"]
     lines = [
         "# Policies",
         "",
         "Utility on rows nobody is shown (report tasks: sealed rows and the task's own test rows; examples: "
-        "sealed rows), of the best submission by feedback, mean over tasks with its standard error. One "
-        f"session a task, temperature {options.temperature}, seed 0.",
+        "sealed rows), of the best submission by feedback, mean over tasks with its standard error. "
+        f"{options.sessions} sessions a task (sampling seeds 0 to {options.sessions - 1}), temperature "
+        f"{options.temperature}. Differences are paired by task.",
         "",
-        "## Report tasks",
+        f"## {options.tasks} report tasks",
         "",
-        head,
+        "| " + " | ".join(head) + " |",
+        "|---" * len(head) + "|",
     ]
-    for name in options.names:
-        found = [e for (who, task), e in done.items() if who == name and task.startswith("synth-")]
-        if found:
-            lines.append(summary(name, found))
+    lines += [line for name in options.names if (line := summary(name, done))]
     lines += ["", "## Examples, utility at 3 and 8 executions", "", "| policy | "]
-    folders = sorted({task for _, task in done if not task.startswith("synth-")})
+    folders = sorted({task for _, task, _ in done if not task.startswith("synth-")})
     lines[-1] = "| policy | " + " | ".join(folders) + " |"
     lines.append("|---" * (len(folders) + 1) + "|")
     for name in options.names:
         cells = []
         for folder in folders:
-            e = done.get((name, folder))
-            text = "" if e is None else f"{e.unseen_at(3):.2f} → {e.unseen_at(8):.2f}"
-            cells.append("declined" if e is not None and e.ended.startswith("declined") else text)
+            found = [e for (who, task, _), e in done.items() if (who, task) == (name, folder)]
+            means = [f"{np.mean([e.unseen_at(budget) for e in found]):.2f}" for budget in BUDGETS if found]
+            declined = any(e.ended.startswith("declined") for e in found)
+            cells.append("declined" if declined else " → ".join(means))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     if plans:
         lines += [
@@ -179,7 +207,8 @@ def document(options: argparse.Namespace, done: dict[tuple[str, str], Episode], 
     lines += [
         "",
         f"Made by `python benchmarks/policies.py --policies {','.join(options.names)} "
-        f"--tasks {options.tasks}` on {platform.machine()}, Python {platform.python_version()}.",
+        f"--tasks {options.tasks} --sessions {options.sessions} --temperature {options.temperature} "
+        f"--drafts {options.drafts}` on {platform.machine()}, Python {platform.python_version()}.",
         "",
     ]
     return "\n".join(lines)
@@ -190,6 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--policies", default="random-ideas,playbook,nano,quarter")
     parser.add_argument("--tasks", type=int, default=60)
+    parser.add_argument("--sessions", type=int, default=2, help="a task")
     parser.add_argument("--temperature", type=float, default=0.7)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--drafts", type=int, default=0)
@@ -198,11 +228,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/policies.md"))
     options = parser.parse_args()
     options.names = options.policies.split(",")
-    done: dict[tuple[str, str], Episode] = {}
+    done: Done = {}
     if options.runs.is_file():
         for line in options.runs.read_text(encoding="utf-8").splitlines():
             episode = Episode.model_validate_json(line)
-            done[episode.policy, episode.task] = episode
+            done[episode.policy, episode.task, episode.seed] = episode
     with Pool(lambda spec: make(options.sandbox, spec), options.workers) as pool:
         for name in options.names:
             run(name, options, done, pool)
