@@ -38,12 +38,12 @@ class Scale:
 
 
 FULL = Scale(
-    312, 4000,
+    236, 2135,
     (
-        ("mleagent-nano", "nano", "pretrain:pretrain:3e-3:7M", "sft:sft:1.5e-3:4.5M"),
-        ("mleagent-nano-quarter", "quarter", "pretrain:pretrain:4e-3:7M", "sft:sft:2e-3:4.5M"),
+        ("mleagent-nano", "nano", "pretrain:pretrain:5e-3:12M", "sft:sft:2.5e-3:4.5M"),
+        ("mleagent-nano-quarter", "quarter", "pretrain:pretrain:7e-3:10M", "sft:sft:3.5e-3:4.5M"),
     ),
-    ("--batch-tokens", "8192", "--context", "4096", "--warmup", "0.04", "--eval-every", "400"),
+    ("--batch-tokens", "8192", "--context", "4096", "--warmup", "0.05", "--eval-every", "200"),
 )  # fmt: skip
 SMOKE = Scale(
     1, 3,
@@ -57,7 +57,7 @@ def commands(scale: Scale, out: Path, sandbox: str, seed: int, more: Sequence[st
     sessions, drafts, streams = out / "explore.jsonl", out / "drafts.jsonl", out / "streams"
     told = ["--sandbox", sandbox, "--out", str(sessions)]
     found = [
-        ["finetune.explore", "--tasks", str(scale.explored), "--from", "1000", "--count", "12", *told],
+        ["finetune.explore", "--tasks", str(scale.explored), "--from", "1000", "--count", "18", *told],
         ["finetune.nano.corpus", "drafts", "--tasks", str(scale.drafted), "--drafts", str(drafts)],
         ["finetune.nano.corpus", "streams", "--drafts", str(drafts), "--sessions", str(sessions), "--out",
          str(streams)],
