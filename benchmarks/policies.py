@@ -43,7 +43,7 @@ Done = dict[tuple[str, str, int], Episode]
 """Sessions by policy, task and sampling seed."""
 
 
-def policy_of(name: str, temperature: float) -> Policy:
+def policy_of(name: str) -> Policy:
     """A policy by the benchmark's names, or by what `--model` takes."""
     if name == "random-ideas":
         return random_ideas()
@@ -72,7 +72,7 @@ def run(name: str, options: argparse.Namespace, done: Done, pool: Pool) -> None:
     ]
     if not left:
         return
-    policy = policy_of(name, options.temperature)
+    policy = policy_of(name)
     settings = Settings().model_copy(update={"temperature": options.temperature, "cache": False})
 
     def one(item: tuple[str, Callable[[Path], Case], int]) -> None:
@@ -143,7 +143,7 @@ def summary(name: str, done: Done) -> str:
 
 def drafts(name: str, count: int, temperature: float) -> list[str]:
     """Different plans among `count` first drafts of three report tasks, and their entropy."""
-    policy, lines = policy_of(name, temperature), []
+    policy, lines = policy_of(name), []
     work = Path(tempfile.mkdtemp(prefix="drafts-"))
     try:
         for entry in [e for e in load().entries if e.set == "report"][:3]:
@@ -166,6 +166,7 @@ def drafts(name: str, count: int, temperature: float) -> list[str]:
 
 def document(options: argparse.Namespace, done: Done, plans: list[str]) -> str:
     """The page of results."""
+    how = "sampled as solve does" if options.temperature is None else f"temperature {options.temperature}"
     head = ["policy", "sessions"]
     for budget in BUDGETS:
         head += [f"valid at {budget}", f"utility at {budget}", f"to {BASELINE} at {budget}"]
@@ -175,8 +176,8 @@ def document(options: argparse.Namespace, done: Done, plans: list[str]) -> str:
         "",
         "Utility on rows nobody is shown (report tasks: sealed rows and the task's own test rows; examples: "
         "sealed rows), of the best submission by feedback, mean over tasks with its standard error. "
-        f"{options.sessions} sessions a task (sampling seeds 0 to {options.sessions - 1}), temperature "
-        f"{options.temperature}. Differences are paired by task.",
+        f"At most {options.sessions} sessions a task (sampling seeds from 0), "
+        f"{how}. Differences are paired by task.",
         "",
         f"## {options.tasks} report tasks",
         "",
@@ -207,7 +208,7 @@ def document(options: argparse.Namespace, done: Done, plans: list[str]) -> str:
     lines += [
         "",
         f"Made by `python benchmarks/policies.py --policies {','.join(options.names)} "
-        f"--tasks {options.tasks} --sessions {options.sessions} --temperature {options.temperature} "
+        f"--tasks {options.tasks} --sessions {options.sessions} "
         f"--drafts {options.drafts}` on {platform.machine()}, Python {platform.python_version()}.",
         "",
     ]
@@ -220,7 +221,7 @@ def main() -> None:
     parser.add_argument("--policies", default="random-ideas,playbook,nano,quarter")
     parser.add_argument("--tasks", type=int, default=60)
     parser.add_argument("--sessions", type=int, default=2, help="a task")
-    parser.add_argument("--temperature", type=float, default=0.7)
+    parser.add_argument("--temperature", type=float, help="of sampling; without it the model's own")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--drafts", type=int, default=0)
     parser.add_argument("--sandbox", default="namespaces")

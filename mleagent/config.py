@@ -36,7 +36,8 @@ class Settings(Record):
     cpus: float = Field(default=0.0, ge=0)
     """CPUs of a run; 0: all but none reserved, as many as the machine has."""
     disk_mb: int = Field(default=2048, ge=16)
-    temperature: float = Field(default=0.7, ge=0)
+    temperature: float | None = Field(default=None, ge=0)
+    """None: 0.7, and 1 for models with compact prompts."""
     max_tokens: int = Field(default=2048, ge=16)
     request_timeout_s: float = Field(default=600.0, gt=0)
     n_ctx: int = Field(default=0, ge=0)

@@ -16,7 +16,7 @@ from .. import events
 from ..config import Settings, data_home, seconds
 from ..errors import InputError
 from ..protocols import Policy, Sandbox, SandboxSpec
-from ..records import Limits, Sampling, Session, Task
+from ..records import Limits, Session, Task
 from ..reward.annotate import AstAnnotator
 from ..task.options import TaskOptions
 from ..trajectory.redaction import redact
@@ -155,9 +155,7 @@ def solver_of(
         executor=executor, performer=Performer(task, workspace, executor, solution),
         budget=Budget(settings.steps, seconds(settings.time, "--time"), wish.tokens), control=wish.control,
         log=Log(store, templates.digest()), emit=wish.emit,
-        sampling=sampling_for(
-            context, Sampling(temperature=settings.temperature, max_tokens=settings.max_tokens)
-        ),
+        sampling=sampling_for(context, settings.temperature, settings.max_tokens),
         prompt_settings=_prompt_settings(task, solution, packages, limits, added), packages=packages,
         exec_limit_s=limits.wall_s, baseline=bool(task.start), confirm_refit=wish.confirm_refit,
         jobs=Jobs(

@@ -21,6 +21,8 @@ from .words import change_word, columns_text, count_word, hint, level, rows_word
 
 MAX_REPLY = 400
 """Tokens of a reply; a compact action takes up to 250."""
+NUCLEUS = 0.95
+"""The share of likelihood that a compact reply's tokens are drawn from (top-p)."""
 _MAX_LINE = 100
 """Characters of an error or a program line that an observation quotes."""
 _SHOWN = 12
@@ -57,11 +59,19 @@ def fits(policy: Policy, context: Context) -> bool:
     return not compact or isinstance(context, CompactContext)
 
 
-def sampling_for(context: Context, sampling: Sampling) -> Sampling:
-    """Sampling settings with a reply no longer than the style's replies are."""
-    if not isinstance(context, CompactContext):
-        return sampling
-    return sampling.model_copy(update={"max_tokens": min(sampling.max_tokens, MAX_REPLY)})
+def sampling_for(context: Context, temperature: float | None, max_tokens: int) -> Sampling:
+    """How replies are sampled; a temperature of None is the one that goes with the style.
+
+    A small model's choice of ideas is broad and its spelling of programs sharp: at temperature 1 a nucleus
+    leaves the first as it is and cuts off slips in the second, where a lower temperature would favour short
+    plans.
+    """
+    if isinstance(context, CompactContext):
+        warm = 1.0 if temperature is None else temperature
+        return Sampling(temperature=warm, top_p=NUCLEUS, max_tokens=min(max_tokens, MAX_REPLY))
+    if temperature is None:
+        return Sampling(max_tokens=max_tokens)
+    return Sampling(temperature=temperature, max_tokens=max_tokens)
 
 
 class CompactContext(Context):

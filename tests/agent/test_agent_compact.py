@@ -23,7 +23,7 @@ from mleagent.agent.outcome import Outcome
 from mleagent.agent.templates import Templates
 from mleagent.agent.words import change_word, count_word, hint, level, share_word
 from mleagent.policy.playbook import PlaybookPolicy
-from mleagent.records import Execution, Grade, Sampling, Score, Task
+from mleagent.records import Execution, Grade, Score, Task
 from mleagent.task.options import TaskOptions
 from mleagent.task.prepare import prepare
 
@@ -53,7 +53,9 @@ def test_style_follows_what_the_policy_says_of_itself(task: Task) -> None:
     assert type(context_of(PlaybookPolicy(0), templates, task, "")) is Context
     compact = context_of(Small(0), templates, task, "")
     assert isinstance(compact, CompactContext)
-    assert sampling_for(compact, Sampling()).max_tokens < Sampling().max_tokens
+    own = sampling_for(compact, None, 2048)
+    assert own.max_tokens < 2048 and own.temperature == 1 and own.top_p < 1
+    assert sampling_for(compact, 0.3, 2048).temperature == 0.3
 
 
 def test_the_brief_is_short_and_holds_no_name(task: Task) -> None:
