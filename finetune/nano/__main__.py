@@ -41,7 +41,7 @@ FULL = Scale(
     236, 2135,
     (
         ("mleagent-nano", "nano", "pretrain:pretrain:5e-3:12M", "sft:sft:2.5e-3:4.5M"),
-        ("mleagent-nano-quarter", "quarter", "pretrain:pretrain:7e-3:10M", "sft:sft:3.5e-3:4.5M"),
+        ("mleagent-nano-quarter", "quarter", "pretrain:pretrain:7e-3:10M", "sft:sft:3.5e-3:3M"),
     ),
     ("--batch-tokens", "8192", "--context", "4096", "--warmup", "0.05", "--eval-every", "200"),
 )  # fmt: skip
