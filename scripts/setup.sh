@@ -12,7 +12,7 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         exit 1
     }
 fi
-# Only the library is wanted of llama.cpp: a fraction of the time to compile.
+# Only the library is wanted of llama.cpp; the rest takes as long again to compile.
 off="-DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF"
 off="$off -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAVA_BUILD=OFF"
 off="$off '-DCMAKE_PROJECT_llama.cpp_INCLUDE=$(pwd)/scripts/llama-cpp.cmake'"

@@ -63,8 +63,8 @@ def sampling_for(context: Context, temperature: float | None, max_tokens: int) -
     """How replies are sampled; a temperature of None is the one that goes with the style.
 
     A small model's choice of ideas is broad and its spelling of programs sharp: at temperature 1 a nucleus
-    leaves the first as it is and cuts off slips in the second, where a lower temperature would favour short
-    plans.
+    leaves the first as it is and cuts off slips in the second, where a lower temperature sharpens
+    both.
     """
     if isinstance(context, CompactContext):
         warm = 1.0 if temperature is None else temperature
