@@ -1,7 +1,7 @@
 """`mleagent doctor`: what this machine has, what works on it, and the mend where something does not.
 
-Sandboxes are proved, not guessed; models are read, not loaded. Exit code 3 when
-no sandbox works or the configured model can't be used.
+Sandboxes and llama.cpp are proved, not guessed; models are read, not loaded. Exit code 3 when no sandbox
+works, llama.cpp crashes on this processor or the configured model can't be used.
 """
 
 from __future__ import annotations
@@ -151,6 +151,7 @@ def _models(settings: Settings) -> list[Check]:
         checks.append(Check(section="models", name="configured", state="ok", detail=configured(settings)))
     except MleagentError as error:
         checks.append(Check(section="models", name="configured", state="fail", detail=str(error)))
+    checks += _llama_cpp()
     for address, detail in servers():
         checks.append(
             Check(section="models", name="found running", state="info", detail=f"{address}: {detail}")
@@ -167,6 +168,19 @@ def _models(settings: Settings) -> list[Check]:
         Check(section="models", name="would fit", state="info", detail=which, more=tuple(known(settings)))
     )
     return checks
+
+
+def _llama_cpp() -> list[Check]:
+    """Tried, not guessed: what is compiled for another processor loads well and crashes later."""
+    from importlib.util import find_spec
+
+    from ..policy.llama_check import fault
+
+    if find_spec("llama_cpp") is None:
+        return []
+    wrong = fault()
+    detail = wrong or "llama.cpp computes here, with quantised weights too"
+    return [Check(section="models", name="gguf models", state="fail" if wrong else "ok", detail=detail)]
 
 
 def _print(checks: list[Check]) -> None:

@@ -156,6 +156,8 @@ class LlamaProcess:
             )
             if -code == signal.SIGKILL:
                 mend = "if memory ran out, take a smaller model or n_ctx"
+            elif -code == signal.SIGILL:
+                mend = "llama.cpp was compiled for another processor: `mleagent doctor` tells the mend"
         return ModelDiedError(f"the model process {what}{': ' + said if said else ''}; {mend}")
 
     def end(self) -> None:

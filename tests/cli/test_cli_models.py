@@ -23,6 +23,7 @@ from mleagent.cli.app import main
 from mleagent.cli.fit import fit
 from mleagent.config import load_settings
 from mleagent.models.known import KNOWN, context_of, need_gb
+from mleagent.policy import llama_check
 
 
 def out_of(capsys, *args, code=0):
@@ -281,6 +282,17 @@ def test_doctor_fails_on_a_gpu_that_llama_cpp_cannot_use(alone, tmp_path, capsys
     )
     (check,) = [one for one in json.loads(done.stdout)["checks"] if one["name"] == "llama.cpp"]
     assert done.returncode == 3 and check["state"] == "fail" and "CMAKE_ARGS" in check["detail"]
+
+
+def test_doctor_tries_llama_cpp(alone, capsys, monkeypatch):
+    pytest.importorskip("llama_cpp")
+
+    def line():
+        return next(one for one in json.loads(_doctor(capsys))["checks"] if one["name"] == "gguf models")
+
+    assert line()["state"] == "ok"
+    monkeypatch.setattr(llama_check, "_CHILD", "import os, signal; os.kill(os.getpid(), signal.SIGILL)")
+    assert line()["state"] == "fail" and "compiled for another processor" in line()["detail"]
 
 
 def test_a_port_nobody_listens_at_costs_nothing():

@@ -98,7 +98,12 @@ def test_killed_in_the_middle_of_a_reply_it_says_so_and_the_reply_is_whole(slow,
 
 
 @pytest.mark.parametrize(
-    ("number", "words"), [(signal.SIGKILL, "was killed (SIGKILL)"), (signal.SIGABRT, "crashed (SIGABRT)")]
+    ("number", "words"),
+    [
+        (signal.SIGKILL, "was killed (SIGKILL)"),
+        (signal.SIGABRT, "crashed (SIGABRT)"),
+        (signal.SIGILL, "crashed (SIGILL); llama.cpp was compiled for another processor"),
+    ],
 )
 def test_dying_twice_on_a_prompt_is_one_line_and_the_next_call_works(slow, number, words):
     with pytest.raises(PolicyError) as caught:
