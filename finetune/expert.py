@@ -85,13 +85,15 @@ class Trajectory:
         self._context = CompactContext(templates, task, asked)
         self._marks: list[bool] = []
         self._steer = ""
+        self._told = False
+        """Whether the last observation said that the next step is the last."""
         self._know = _Memory()
 
     def write(self) -> Conversation | None:
         """Play it to its end."""
         rng = self._rng
         kind = self._open()
-        left = rng.choice(LENGTHS)
+        length = left = rng.choice(LENGTHS)
         told = rng.random() < 0.7
         """Whether the end comes with the last step rather than by choice."""
         if kind == "session" and rng.random() < _LOOK:
@@ -101,7 +103,8 @@ class Trajectory:
             left -= self._attempt(last=told and left == 1, spare=left > 1)
         if self._know.utility is None:
             return None
-        self._say("Plan: submit the best\n<submit/>", True)
+        # An early end by choice is no example: what is left of the budget would go unused.
+        self._say("Plan: submit the best\n<submit/>", self._told or length == max(LENGTHS))
         turns = zip(self._context.messages, self._all_marks(), strict=True)
         return Conversation(
             source=self._task.name,
@@ -210,6 +213,7 @@ class Trajectory:
         action = parse(self._context.messages[-1].content)
         worded = self._context.worded(action, outcome, self._know.utility)
         self._context.observe(worded.body, worded.verdict, steering, last=last)
+        self._told = last
 
     def _all_marks(self) -> list[bool]:
         """For every message whether it is trained on."""

@@ -12,7 +12,7 @@ from finetune_kit import arena_of
 
 from finetune.conversation import Conversation, Turn, append, read
 from finetune.evaluate import evaluate, synthetic
-from finetune.expert import Trajectory
+from finetune.expert import LENGTHS, Trajectory
 from finetune.explore import Runner, changes_for, drafts_for, explore
 from finetune.idea_policy import random_ideas
 from finetune.mistakes import DAMAGE, damaged, malformed
@@ -117,6 +117,17 @@ def test_trajectories_end_valid_and_train_on_right_replies_only(trajectories):
     replies = [turn for one in trajectories for turn in one.turns if turn.role == "assistant"]
     assert any(not turn.train for turn in replies)
     assert sum(turn.train for turn in replies) > len(replies) / 2
+
+
+def test_an_end_by_choice_is_learnt_from_after_the_longest_trajectories_only(trajectories):
+    early = 0
+    for one in trajectories:
+        told = one.turns[-2].content.endswith("last step")
+        answers = [answer.content for turn, answer in pairwise(one.turns) if "<write" in turn.content]
+        executed = sum(not answer.startswith("malformed") for answer in answers)
+        assert one.turns[-1].train == (told or executed == max(LENGTHS))
+        early += not one.turns[-1].train
+    assert 0 < early < len(trajectories) / 2
 
 
 def test_a_repair_follows_a_mistake(trajectories):
