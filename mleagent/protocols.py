@@ -78,6 +78,16 @@ class Styled(Protocol):
 
 
 @runtime_checkable
+class Adapted(Protocol):
+    """A policy whose weights may have an adapter on them."""
+
+    @property
+    def adapter(self) -> str:
+        """Name of the LoRA adapter in use; empty for none."""
+        ...
+
+
+@runtime_checkable
 class Remembering(Protocol):
     """A policy that goes on from the exact tokens of a chat, also of one from an earlier sitting."""
 

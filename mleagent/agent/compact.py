@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..policy.playbook.brief import brief_of
-from ..protocols import Policy, Styled
+from ..protocols import Policy
 from ..records import Action, ColumnProfile, Execution, Message, Sampling, State, Step, Task
 from .context import PREDICTIONS, Context
 from .outcome import Outcome
+from .policies import style_of
 from .templates import Templates
 from .words import change_word, columns_text, count_word, hint, level, rows_word, share_word
 
@@ -49,14 +50,8 @@ def can_serve(task: Task) -> str:
 
 def context_of(policy: Policy, templates: Templates, task: Task, instruction: str) -> Context:
     """The context in the style the policy was trained on."""
-    compact = isinstance(policy, Styled) and policy.prompt_style == "compact"
+    compact = style_of(policy) == CompactContext.style
     return (CompactContext if compact else Context)(templates, task, instruction)
-
-
-def fits(policy: Policy, context: Context) -> bool:
-    """Whether a policy can go on with a prompt: one trained on compact prompts reads no other."""
-    compact = isinstance(policy, Styled) and policy.prompt_style == "compact"
-    return not compact or isinstance(context, CompactContext)
 
 
 def sampling_for(context: Context, temperature: float | None, max_tokens: int) -> Sampling:
@@ -78,6 +73,7 @@ class CompactContext(Context):
     """The append-only prompt, in words."""
 
     prefix = "compact_"
+    style = "compact"
 
     def worded(self, action: Action, outcome: Outcome, best_utility: float | None) -> Outcome:
         """The outcome as such a model is told of it; `best_utility` is the best before it."""

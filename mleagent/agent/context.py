@@ -32,6 +32,8 @@ class Context:
 
     prefix = ""
     """Of the templates' names; a style of prompts has its own set."""
+    style = "full"
+    """What a policy's `prompt_style` calls it."""
 
     def __init__(self, templates: Templates, task: Task, instruction: str = "") -> None:
         """Nothing is asked yet; see `open` and `restore`."""

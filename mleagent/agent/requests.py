@@ -9,9 +9,10 @@ from ..config import seconds
 from ..errors import InputError, MleagentError
 from ..records import Action, Label
 from . import flow
-from .compact import can_serve, fits
+from .compact import can_serve
 from .control import Request
 from .execute import Hooks
+from .policies import fits, noted
 
 if TYPE_CHECKING:
     from .session import Solver
@@ -80,14 +81,14 @@ def _model(solver: Solver, argument: str) -> None:
     except MleagentError as error:
         parts.emit(events.Notice(level="warning", text=str(error)))
         return
-    if not fits(policy, parts.context):
+    if not fits(policy, parts.context.style):
         policy.close()
         text = f"{policy.name} reads prompts of its own kind; start a session with --model {argument}"
         parts.emit(events.Notice(level="warning", text=text))
         return
     parts.policy.close()
     parts.policy = policy
-    solver.session = solver.session.model_copy(update={"policy": policy.name})
+    solver.session = solver.session.model_copy(update=noted(policy))
     parts.emit(events.Notice(text=f"the policy is now {policy.name}"))
 
 

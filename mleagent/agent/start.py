@@ -22,6 +22,7 @@ from ..trajectory.store import Store
 from .assembly import policy_of, sandbox_of, solver_of
 from .folder import SessionFolder, is_live
 from .outcome import is_job
+from .policies import fits, noted, style_of
 from .scorers import SUBMISSION
 from .session import Solver
 from .wish import Wish, stored, task_of
@@ -43,12 +44,16 @@ def new_session(wish: Wish) -> Solver:
             id=session_id,
             created_at=clock.now(),
             task=task,
-            policy=policy.name,
+            **noted(policy),
             sandbox=sandbox.name,
             reward_scheme=wish.settings.reward,
             seed=wish.seed,
             instruction=wish.instruction,
-            settings={**stored(wish), "options": options.model_dump_json()},
+            settings={
+                **stored(wish),
+                "options": options.model_dump_json(),
+                "prompt_style": style_of(policy),
+            },
         )
         solver = solver_of(wish, session, options, policy, sandbox, make_sandbox)
         undo.callback(solver.parts.close)
@@ -72,11 +77,24 @@ def resume_session(wish: Wish, session: Session) -> Solver:
     with ExitStack() as undo:
         policy = policy_of(wish, task)
         undo.callback(policy.close)
+        style = session.settings.get("prompt_style", style_of(policy))
+        if not fits(policy, style):
+            raise InputError(
+                f"{policy.name} can't read the prompts of session {session.id}; resume it with the model "
+                f"that began it ({session.policy})"
+            )
         packages = SessionFolder(data_home(), session.id).packages
         sandbox, make_sandbox = sandbox_of(wish, task, options, session.id, packages)
         undo.callback(sandbox.close)
         session = session.model_copy(
-            update={"task": task, "status": "running", "sandbox": sandbox.name, "ended_at": None}
+            update={
+                **noted(policy),
+                "task": task,
+                "status": "running",
+                "sandbox": sandbox.name,
+                "ended_at": None,
+                "settings": {**session.settings, "prompt_style": style_of(policy)},
+            }
         )
         solver = solver_of(wish, session, options, policy, sandbox, make_sandbox)
         undo.callback(solver.parts.close)

@@ -11,6 +11,8 @@ from mleagent.agent.start import mark_dead, new_session, resume_session, session
 from mleagent.agent.wish import Wish
 from mleagent.config import load_settings
 from mleagent.errors import InputError
+from mleagent.models import Ledger
+from mleagent.models.add import add_adapter, add_base
 from mleagent.policy.scripted import ScriptedPolicy
 from mleagent.trajectory.store import Store
 
@@ -78,6 +80,33 @@ def test_a_done_session_is_not_resumed(home, folder):
     solver, _ = begun(folder, [write(program()), SUBMIT])
     with pytest.raises(InputError, match="is done; start a new one"):
         resume_session(wish(folder), solver.session)
+
+
+def test_a_model_that_reads_other_prompts_only_is_refused(home, folder):
+    pytest.importorskip("llama_cpp")
+    solver, _ = begun(folder, [write(program(0.3))])
+    with pytest.raises(InputError, match="can't read the prompts of session") as caught:
+        resume_session(Wish(folder, load_settings(model="nano", sandbox=SANDBOX)), solver.session)
+    assert "the model that began it (playbook)" in str(caught.value)
+    resume_session(wish(folder), solver.session).parts.close()  # nothing was lost by asking
+
+
+def test_the_session_notes_who_goes_on_with_it(home, folder, tmp_path):
+    pytest.importorskip("gguf")
+    pytest.importorskip("llama_cpp")
+    from gguf_maker import make_gguf, make_lora
+
+    solver, _ = begun(folder, [write(program(0.3))])
+    assert (solver.session.policy, solver.session.adapter) == ("playbook", "")
+    base, lora = make_gguf(tmp_path / "tiny.gguf", n_ctx=8192), make_lora(tmp_path / "night.gguf")
+    ledger = Ledger(home)
+    add_base(ledger, base, "tiny")
+    add_adapter(ledger, lora, "tiny", "night")
+    again = resume_session(Wish(folder, load_settings(model="night", sandbox=SANDBOX)), solver.session)
+    again.parts.close()
+    with Store.open(home / "store.db") as store:
+        kept = store.session(solver.session.id)
+    assert (kept.policy, kept.adapter) == ("tiny", "night")
 
 
 def test_a_folder_that_changed_is_not_resumed(home, folder):
