@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import hashlib
 import math
 import platform
 import shutil
@@ -22,7 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
+from finetune import jsonl
 from finetune.evaluate import Case, Episode, evaluate, of_folder, synthetic
+from finetune.headroom_run import VERSION
 from finetune.idea_policy import random_ideas
 from finetune.synth_sets import load
 from mleagent.agent.actions import parse
@@ -30,6 +33,7 @@ from mleagent.agent.compact import CompactContext, can_serve
 from mleagent.agent.templates import Templates
 from mleagent.config import Settings
 from mleagent.errors import MleagentError
+from mleagent.policy import nano
 from mleagent.policy.choose import choose
 from mleagent.protocols import Policy, Prompt
 from mleagent.records import Sampling
@@ -48,10 +52,16 @@ def policy_of(name: str) -> Policy:
     if name == "random-ideas":
         return random_ideas()
     if name == "quarter":
-        from mleagent.policy.nano import quarter_path
-
-        name = str(quarter_path())
+        name = str(nano.quarter_path())
     return choose(name, Settings(), 0)
+
+
+def stamp(name: str, temperature: float | None) -> str:
+    """What a session depends on besides policy, task and seed; sessions of another stamp are not taken up."""
+    files = {"nano": nano.path, "quarter": nano.quarter_path}
+    path = files[name]() if name in files else Path(name)
+    weights = hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else ""
+    return f"{weights or VERSION} {'own' if temperature is None else temperature}"
 
 
 def cases(tasks: int) -> Iterable[tuple[str, Callable[[Path], Case]]]:
@@ -87,10 +97,10 @@ def run(name: str, options: argparse.Namespace, done: Done, pool: Pool) -> None:
                 )  # fmt: skip
             else:
                 episode = evaluate(policy, case, max(BUDGETS), pool, settings, work, item[2])
-            episode = episode.model_copy(update={"policy": name, "task": item[0]})
+            known = {"policy": name, "task": item[0], "stamp": stamp(name, options.temperature)}
+            episode = episode.model_copy(update=known)
             done[name, item[0], item[2]] = episode
-            with options.runs.open("a", encoding="utf-8") as stream:
-                stream.write(episode.model_dump_json() + "\n")
+            jsonl.append(options.runs, [episode.model_dump_json()])
             print(name, item[0], [round(a.unseen, 3) for a in episode.attempts], episode.ended, flush=True)
         except MleagentError as error:
             print(name, item[0], error, file=sys.stderr, flush=True)
@@ -215,6 +225,22 @@ def document(options: argparse.Namespace, done: Done, plans: list[str]) -> str:
     return "\n".join(lines)
 
 
+def kept(options: argparse.Namespace) -> Done:
+    """The sessions in FILE that are asked for, by these very policies; torn lines are passed over."""
+    wanted = {name for name, _ in cases(options.tasks)}
+    stamps = {name: stamp(name, options.temperature) for name in options.names}
+    found: Done = {}
+    for line in jsonl.lines(options.runs):
+        try:
+            episode = Episode.model_validate_json(line)
+        except ValueError:
+            continue
+        ours = episode.stamp == stamps.get(episode.policy)
+        if ours and episode.task in wanted and episode.seed < options.sessions:
+            found[episode.policy, episode.task, episode.seed] = episode
+    return found
+
+
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -229,11 +255,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/policies.md"))
     options = parser.parse_args()
     options.names = options.policies.split(",")
-    done: Done = {}
-    if options.runs.is_file():
-        for line in options.runs.read_text(encoding="utf-8").splitlines():
-            episode = Episode.model_validate_json(line)
-            done[episode.policy, episode.task, episode.seed] = episode
+    done = kept(options)
     with Pool(lambda spec: make(options.sandbox, spec), options.workers) as pool:
         for name in options.names:
             run(name, options, done, pool)

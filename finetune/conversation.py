@@ -1,16 +1,18 @@
 """Conversations to train on: messages of a session, each reply marked as trained on or as context only.
 
-One JSON object a line, appended one by one, so that a killed writer loses at most the line at hand. Mistakes
+One JSON object a line, a task's lines in one write, so that a killed writer loses at most those. Mistakes
 stay in a conversation as context; their tokens stay out of the loss.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mleagent.records import Message, Record
+
+from . import jsonl
 
 
 class Turn(Record):
@@ -36,20 +38,15 @@ class Conversation(Record):
         return tuple(Message.model_validate({"role": t.role, "content": t.content}) for t in self.turns)
 
 
-def append(path: Path, conversation: Conversation) -> None:
-    """Add one line; the folder is made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(conversation.model_dump_json() + "\n")
+def append(path: Path, conversations: Iterable[Conversation]) -> None:
+    """Add a line each, in one write; the folder is made if need be."""
+    jsonl.append(path, [one.model_dump_json() for one in conversations])
 
 
 def read(path: Path) -> Iterator[Conversation]:
-    """Every whole line; a torn last one is left out. A missing file holds none."""
-    if not path.is_file():
-        return
-    with path.open(encoding="utf-8") as stream:
-        for line in stream:
-            try:
-                yield Conversation.model_validate(json.loads(line))
-            except ValueError:
-                continue
+    """Every whole line; a torn one is left out. A missing file holds none."""
+    for line in jsonl.lines(path):
+        try:
+            yield Conversation.model_validate(json.loads(line))
+        except ValueError:
+            continue

@@ -65,6 +65,8 @@ class Episode(Record):
     generation_s: float
     execution_s: float
     tokens: int = 0
+    stamp: str = ""
+    """What else the outcome depends on (weights, temperature), for who keeps episodes and compares them."""
 
     def unseen_at(self, executions: int) -> float:
         """Utility after so many executions; what was reached stays where the session ended sooner."""

@@ -1,9 +1,9 @@
 """The expert without a model: one trajectory on a task, written as a session would hold it.
 
 Takes plans that were drawn independently of what they score, and a runner that executes programs for real.
-It drafts, changes what it tried, makes mistakes and repairs them, takes back what was worse, submits. What it
-tries next never depends on which idea scored well, only on what was tried: choosing well is what
-reinforcement learning adds. Gives a conversation; None where no submission was valid.
+It drafts, changes what it tried (mostly the best so far), makes mistakes and repairs them, takes back what
+was worse, submits. Which ideas it tries, and what it changes in a program, never depends on what they score:
+choosing well is what reinforcement learning adds. Gives a conversation; None where no submission was valid.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 For each task some 120 plans are drawn and the ten that differ most kept; programs run in warm sandboxes, each
 text once a task; trajectories are drawn from them and appended to a JSONL of conversations, kept if they left
-a valid submission and never because they scored well. Resumable: a task is written whole or not at all.
+a valid submission and never because they scored well. Resumable: a task's lines go out in one write.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from mleagent.agent.outcome import Outcome
 from mleagent.agent.templates import Templates
 from mleagent.agent.workspace import Workspace
 from mleagent.config import Settings, data_home
+from mleagent.errors import MleagentError
 from mleagent.policy.playbook.brief import brief_of
 from mleagent.protocols import Sandbox, SandboxSpec
 from mleagent.records import Limits, Task
@@ -156,8 +157,7 @@ def explore(
             nonlocal finished
             found, took = explore_task(seed, count, pool, settings, templates)
             with lock:
-                for conversation in found:
-                    append(out, conversation)
+                append(out, found)
                 seconds.extend(took)
                 finished += 1
                 if finished % 10 == 0 or finished == len(left):
@@ -169,8 +169,12 @@ def explore(
                     )
 
         with ThreadPoolExecutor(workers) as threads:
-            for outcome in [threads.submit(one, seed) for seed in left]:
-                outcome.result()
+            try:
+                for outcome in [threads.submit(one, seed) for seed in left]:
+                    outcome.result()
+            except BaseException:
+                threads.shutdown(wait=False, cancel_futures=True)  # what has begun is let end
+                raise
 
 
 def _probe_spec() -> SandboxSpec:
@@ -192,14 +196,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data_home().mkdir(parents=True, exist_ok=True)
     seeds = TRAIN[options.start : options.start + options.tasks]
     settings = Settings().model_copy(update={"sandbox": options.sandbox})
-    say = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: E731
-    if options.expert:
-        from .explore_endpoint import explore_endpoint
 
-        return explore_endpoint(
-            options.expert, options.model, seeds, options.count, options.out, settings, say
-        )
-    explore(seeds, options.count, options.out, settings, options.workers, say)
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    try:
+        if options.expert:
+            from .explore_endpoint import explore_endpoint
+
+            where = (options.expert, options.model)
+            explore_endpoint(*where, seeds, options.count, options.out, settings, say)
+        else:
+            explore(seeds, options.count, options.out, settings, options.workers, say)
+    except MleagentError as error:
+        say(f"explore: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        say("explore: stopped; the same command goes on")
+        return 130
     return 0
 
 

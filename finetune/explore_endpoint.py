@@ -15,7 +15,7 @@ from random import Random
 from mleagent.agent.finish import finish
 from mleagent.agent.session import Solver
 from mleagent.config import Settings, data_home
-from mleagent.errors import MleagentError, PolicyError
+from mleagent.errors import PolicyError
 from mleagent.policy.openai_api import OpenAIPolicy
 from mleagent.protocols import Policy, SandboxSpec
 from mleagent.records import Limits, Step, Task
@@ -35,23 +35,18 @@ from .synth import make_task
 def explore_endpoint(
     url: str, model: str, seeds: Sequence[int], count: int, out: Path, settings: Settings,
     say: Callable[[str], None],
-) -> int:  # fmt: skip
-    """`count` sessions, one after another, on each task not yet in `out`; an exit code."""
+) -> None:  # fmt: skip
+    """`count` sessions, one after another, on each task not yet in `out`. Raises MleagentError."""
     done = {conversation.source for conversation in read(out)}
     policy = OpenAIPolicy(url, model)
     try:
         policy.probe()
         for number, seed in enumerate(left := [seed for seed in seeds if f"synth-{seed}" not in done], 1):
             kept = explore_seed(policy, seed, count, settings, say)
-            for conversation in kept:
-                append(out, conversation)
+            append(out, kept)
             say(f"task {number} of {len(left)}: {len(kept)} conversations of {count} sessions kept")
-    except MleagentError as error:
-        say(f"explore: {error}")
-        return error.exit_code
     finally:
         policy.close()
-    return 0
 
 
 def explore_seed(

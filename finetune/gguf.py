@@ -65,6 +65,7 @@ def load_for_training(
 
     from .gguf_folder import ARCHITECTURES
     from .gguf_lora import BaseHead
+    from .gguf_rope import add_factors, add_scaling
 
     path = Path(path)
     head = BaseHead(path)
@@ -73,9 +74,11 @@ def load_for_training(
     where: dict[str, Any] = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     config = AutoConfig.from_pretrained(**where)
     config.head_dim = head.head_dim  # transformers leaves the key length out
+    add_scaling(config, path)
     model = AutoModelForCausalLM.from_pretrained(
         **where, config=config, dtype=dtype or torch.float32, quantization_config=GgufConfig(dequantize=True)
     )
+    add_factors(model, path)
     return model, AutoTokenizer.from_pretrained(**where)
 
 

@@ -43,11 +43,11 @@ def verdicts(found: Table) -> list[tuple[str, float, float, float, bool]]:
 
 
 def degenerate(report: Sequence[TaskRuns]) -> list[TaskRuns]:
-    """Tasks where hardly anything works: under a twentieth of the plans reach half of the best one."""
+    """Tasks where hardly anything works: few plans (under 1 in 20) reach half of the best, or none any."""
     found = []
     for task in report:
         values = np.array([run.unseen for run in task.runs])
-        if float((values >= values.max() / 2).mean()) < 0.05:
+        if values.max() <= 0 or float((values >= values.max() / 2).mean()) < 0.05:
             found.append(task)
     return found
 

@@ -18,6 +18,7 @@ from random import Random
 from mleagent.policy.playbook.brief import Brief, brief_of
 from mleagent.records import Record, Task
 
+from . import jsonl
 from .arena import Arena, Outcome, warm_up
 from .compact import pieces, program
 from .ideas import Plan, draw_plan, plan_line
@@ -72,16 +73,15 @@ class TaskRuns(Record):
 
 
 def load(path: Path) -> dict[str, TaskRuns]:
-    """Finished tasks of this version by content hash; a torn last line is ignored."""
+    """Finished tasks of this version by content hash; a torn line is ignored."""
     found = {}
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                task = TaskRuns.model_validate_json(line)
-            except ValueError:
-                continue
-            if task.version == VERSION:
-                found[task.hash] = task
+    for line in jsonl.lines(path):
+        try:
+            task = TaskRuns.model_validate_json(line)
+        except ValueError:
+            continue
+        if task.version == VERSION:
+            found[task.hash] = task
     return found
 
 
@@ -91,12 +91,11 @@ def execute(
     """Runs of every entry's task: those in `path`, and new ones, which are appended to it."""
     done, found = load(path), []
     warm_up()
-    path.parent.mkdir(parents=True, exist_ok=True)
     for entry in entries:
-        if entry.hash not in done:
+        known = done.get(entry.hash)
+        if known is None or sum(run.panel is None for run in known.runs) != random_plans:
             done[entry.hash] = one_task(entry.seed, random_plans)
-            with path.open("a", encoding="utf-8") as stream:
-                stream.write(done[entry.hash].model_dump_json() + "\n")
+            jsonl.append(path, [done[entry.hash].model_dump_json()])
             say(f"{entry.seed} {entry.family}: {len(done[entry.hash].runs)} runs")
         found.append(done[entry.hash])
     return found

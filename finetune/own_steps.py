@@ -36,6 +36,8 @@ class Lesson:
     """Exact tokens of prompt and reply; empty where there are none, or a secret may be among them."""
     model: str = ""
     """Whose tokens they are."""
+    step: str = ""
+    """Id of the step whose reply it is; empty for a conversation's."""
 
 
 @dataclass
@@ -56,6 +58,11 @@ class Lessons:
     def sources(self) -> list[str]:
         """Sessions that something is learnt from, in the order they were met."""
         return list(dict.fromkeys(lesson.source for lesson in self.found))
+
+    @property
+    def steps(self) -> list[str]:
+        """Ids of the steps whose replies are learnt."""
+        return [lesson.step for lesson in self.found if lesson.step]
 
     def account(self) -> str:
         """One line: what was taken and what was left out, with counts."""
@@ -213,6 +220,7 @@ def _lesson(session_id: str, step: Step, before: Sequence[Step]) -> Lesson:
         prompt_ids=step.completion.prompt_ids if exact else (),
         token_ids=step.completion.token_ids if exact else (),
         model=step.completion.model,
+        step=step.id,
     )
 
 

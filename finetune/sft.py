@@ -24,9 +24,9 @@ from .sft_train import Trained, train
 def learn(wish: Wish, plan: Plan, say: Callable[[str], None]) -> tuple[Adapter, Trained, Probe]:
     """Train, export, probe, enter. Raises Stopped (the run can go on) and MleagentError."""
     ledger = Ledger(wish.home)
-    if not plan.going_on:
-        freeze(plan)
-    with _alone(plan.folder):
+    with _alone(plan.folder.parent):
+        if not (plan.going_on and plan.folder.is_dir()):
+            freeze(plan)
         seconds = wish.max_minutes * 60
         assert plan.base.files is not None
         trained = train(
@@ -59,7 +59,8 @@ def _provenance(wish: Wish, plan: Plan, trained: Trained) -> Provenance:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keeps a second learner out of the run's folder. Raises InputError."""
+    """Keeps a second learner out: a machine trains one model at a time. Raises InputError."""
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,6 +9,7 @@ progress line of the run replaces it by what was measured there.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import re
 import time
@@ -110,16 +111,24 @@ def free_memory() -> float:
     if meminfo.exists():
         found = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text(encoding="ascii"))
         free = float(found[1]) * 1024 if found else free
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    for folder, limit, used in (
+        ("/sys/fs/cgroup", "memory.max", "memory.current"),
+        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
     ):
-        texts = [
-            Path(p).read_text(encoding="ascii").strip() if Path(p).exists() else "" for p in (limit, used)
-        ]
-        if texts[0].isdigit() and texts[1].isdigit():
-            free = min(free, float(int(texts[0]) - int(texts[1])))
+        free = min(free, of_container(Path(folder), limit, used))
     return free
+
+
+def of_container(folder: Path, limit: str, used: str) -> float:
+    """Bytes left under a memory cgroup's limit, files it only caches counted as free; inf without one."""
+    texts = [
+        (folder / name).read_text(encoding="ascii") if (folder / name).exists() else ""
+        for name in (limit, used, "memory.stat")
+    ]
+    if not (texts[0].strip().isdigit() and texts[1].strip().isdigit()):
+        return math.inf
+    cached = re.findall(r"^(?:in)?active_file (\d+)$", texts[2], re.MULTILINE)
+    return float(int(texts[0]) - int(texts[1]) + sum(map(int, cached)))
 
 
 def _product(shape: tuple[int, ...]) -> int:

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,10 +30,14 @@ from mleagent.policy.gguf_check import check_gguf
 from mleagent.trajectory.store import STORE_NAME, Store
 
 from .conversation import read
+from .gguf_folder import ARCHITECTURES
 from .own_steps import Lessons, from_conversations, from_store
 from .sft_fit import Fit, fit
 from .sft_tokens import Sequence, Sequences, Words, sequences
 from .sft_train import Recipe, updates_of
+
+Frozen = tuple[Sequences, str, tuple[str, ...], tuple[str, ...]]
+"""What a run learns: data, account, sessions, steps."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class Plan:
     account: str
     """What was taken and left out, in a line."""
     sources: tuple[str, ...]
+    steps: tuple[str, ...]
+    """Ids of the user's steps that are learnt; none for a file's conversations."""
     folder: Path
     going_on: bool
     fit: Fit
@@ -102,8 +109,12 @@ def _unlisted(ledger: Ledger, path: Path) -> Base:
     """A file that may have no entry yet; it gets one when an adapter of it does."""
     head, files = head_of(path), files_at(path)
     known = ledger.base_of_hash(files.sha256) or bundled_of_hash(files.sha256)
+    called, number = name_for(path), 1
+    while ledger.find(called) or bundled(called):
+        number += 1
+        called = f"{name_for(path)}-{number}"
     return known or Base(
-        name=name_for(path), kind="gguf", files=files, architecture=head.architecture,
+        name=called, kind="gguf", files=files, architecture=head.architecture,
         parameters=head.parameters, context_length=head.context_length,
     )  # fmt: skip
 
@@ -134,17 +145,34 @@ def plan(wish: Wish) -> Plan:
     base = base_of(ledger, wish.model)
     assert base.files is not None
     path = Path(base.files.path)
+    if base.architecture not in ARCHITECTURES.values():
+        raise InputError(f"{path}: a model of architecture {base.architecture} can't be trained here")
     folder = wish.home / "learn" / f"sft-{_key(base, wish)}"
     going_on = (folder / "plan.json").is_file() and not wish.fresh
     if going_on:
-        data, account, sources = thaw(folder)
+        data, account, sources, steps = thaw(folder)
+        _still_allowed(wish, path, steps)
     else:
-        data, account, sources = _gather(wish, base, path)
+        data, account, sources, steps = _gather(wish, path)
     need = fit(path, data, wish.recipe.rank, wish.recipe.epochs)
-    return Plan(base, data, account, sources, folder, going_on, need, updates_of(data, wish.recipe))
+    return Plan(base, data, account, sources, steps, folder, going_on, need, updates_of(data, wish.recipe))
 
 
-def _gather(wish: Wish, base: Base, path: Path) -> tuple[Sequences, str, tuple[str, ...]]:
+def _still_allowed(wish: Wish, path: Path, steps: Many[str]) -> None:
+    """InputError when a run that goes on would learn what the user has deleted, closed or labelled since."""
+    if not steps:
+        return
+    with Store.open(wish.home / STORE_NAME) as store:
+        now = from_store(store, check_gguf(path).prompt_style, Templates())
+    gone = len(set(steps) - set(now.steps))
+    if gone:
+        raise InputError(
+            f"{gone} of the {len(steps)} replies that the unfinished run learns were deleted, labelled or "
+            "kept out of learning since; mleagent learn --sft --fresh begins anew without them"
+        )
+
+
+def _gather(wish: Wish, path: Path) -> Frozen:
     words = Words(path)
     try:
         lessons = lessons_for(wish, check_gguf(path).prompt_style)
@@ -155,7 +183,7 @@ def _gather(wish: Wish, base: Base, path: Path) -> tuple[Sequences, str, tuple[s
     if not data.found:
         raise InputError(f"all {data.too_long} replies need over {longest} tokens; a larger --max-tokens")
     sources = lessons.sources if wish.file is None else []
-    return data, lessons.account(), tuple(sources)
+    return data, lessons.account(), tuple(sources), tuple(lessons.steps)
 
 
 def _key(base: Base, wish: Wish) -> str:
@@ -180,7 +208,8 @@ def freeze(plan: Plan) -> None:
         lengths=np.asarray([len(one.ids) for one in found], dtype=np.int64),
     )
     kept = {
-        "account": plan.account, "sources": plan.sources, "of": [one.source for one in found],
+        "account": plan.account, "sources": plan.sources, "steps": plan.steps,
+        "of": [one.source for one in found],
         "counts": [plan.data.exact, plan.data.rendered, plan.data.too_long],
     }  # fmt: skip
     (new / "plan.json").write_text(json.dumps(kept), encoding="utf-8")
@@ -188,7 +217,7 @@ def freeze(plan: Plan) -> None:
     os.replace(new, plan.folder)
 
 
-def thaw(folder: Path) -> tuple[Sequences, str, tuple[str, ...]]:
+def thaw(folder: Path) -> Frozen:
     """The data of a run that was begun. Raises InputError."""
     try:
         kept = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
@@ -198,6 +227,7 @@ def thaw(folder: Path) -> tuple[Sequences, str, tuple[str, ...]]:
         found = [
             Sequence(of, i.tolist(), m.tolist()) for of, i, m in zip(kept["of"], ids, masks, strict=True)
         ]
-        return Sequences(found, *kept["counts"]), kept["account"], tuple(kept["sources"])
+        sources, steps = tuple(kept["sources"]), tuple(kept["steps"])
+        return Sequences(found, *kept["counts"]), kept["account"], sources, steps
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder} can't be gone on with ({error}); --fresh begins anew") from None

@@ -88,11 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         told.append(shlex.join(["python", "-m", *command]))
         print(f"== {told[-1]}", file=sys.stderr, flush=True)
         started = clock.monotonic()
-        status = subprocess.run([sys.executable, "-W", "ignore", "-m", *command], env=home, check=False)
+        status = _run([sys.executable, "-W", "ignore", "-m", *command], home)
         seconds.append(round(clock.monotonic() - started, 1))
-        if status.returncode:
+        if status:
             print(f"stopped at this stage; the same command goes on: {told[-1]}", file=sys.stderr)
-            return status.returncode
+            return status
     recipe = {
         "commands": told,
         "seconds_of_the_last_sitting": seconds,
@@ -104,6 +104,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (options.out / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
     print(f"done: {options.out}", file=sys.stderr)
     return 0
+
+
+def _run(command: Sequence[str], env: dict[str, str]) -> int:
+    """A stage's exit code. Ctrl-C reaches the stage itself, which is waited for while it saves."""
+    with subprocess.Popen(command, env=env) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            return process.wait() or 130
 
 
 def _last(curve: Path) -> dict[str, object]:

@@ -74,8 +74,7 @@ def write_drafts(seeds: Sequence[int], count: int, out: Path) -> None:
         try:
             synth = make_task(seed)
             task = prepare(synth.write(work / synth.name), TaskOptions(), work / "home")
-            for conversation in drafts_of(task, count, templates, Random(f"drafts {seed}")):
-                append(out, conversation)
+            append(out, drafts_of(task, count, templates, Random(f"drafts {seed}")))
         finally:
             shutil.rmtree(work, ignore_errors=True)
         if number % 100 == 0 or number == len(left):

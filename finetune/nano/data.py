@@ -11,7 +11,9 @@ is read as well, for the way to another machine.
 
 from __future__ import annotations
 
+import hashlib
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -25,6 +27,7 @@ from mleagent.errors import InputError
 from .model import Segments
 
 _PARTS = ("ids", "mask", "starts")
+_UNREADABLE = (OSError, ValueError, KeyError, BadZipFile)
 _GRAIN = 32
 """Widths are multiples of this."""
 
@@ -65,6 +68,20 @@ def read_stream(folder: Path, name: str, vocab: int) -> Stream:
     )
 
 
+def digest(folder: Path, names: Iterable[str]) -> str:
+    """Hash of streams and tokenizer, however they are packed: what a run was begun on."""
+    whole = hashlib.sha256()
+    for name in dict.fromkeys(one for joined in names for one in joined.split("+")):
+        try:
+            for array in _arrays(folder, name):
+                whole.update(np.ascontiguousarray(array).tobytes())
+        except _UNREADABLE as error:
+            raise InputError(f"token stream {name} can't be read: {error}") from None
+    tokenizer = folder / "tokenizer.json"
+    whole.update(tokenizer.read_bytes() if tokenizer.is_file() else b"")
+    return whole.hexdigest()[:16]
+
+
 def _arrays(folder: Path, name: str) -> list[np.ndarray]:
     packed = folder / f"{name}.npz"
     if packed.exists() and not (folder / f"{name}.ids.npy").exists():
@@ -86,7 +103,7 @@ def pack(folder: Path, name: str) -> Path:
 def _read_one(folder: Path, name: str, vocab: int) -> Stream:
     try:
         ids, mask, starts = _arrays(folder, name)
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except _UNREADABLE as error:
         raise InputError(f"token stream {name} can't be read: {error}") from None
     if len(ids) != len(mask) or not len(starts) or starts[0] != 0 or np.any(np.diff(starts) < 0):
         raise InputError(f"token stream {name}: ids, mask and starts in {folder} don't fit together")

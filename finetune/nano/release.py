@@ -8,6 +8,7 @@ a file that computes something else is an error, not a release.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -22,17 +23,22 @@ MOST = 0.1
 
 
 def release(folder: Path, path: Path, name: str, kind: str = "f16") -> float:
-    """Writes `path`; gives the largest difference of a logit. InputError when it is above `MOST`."""
+    """Writes `path` once it is checked; gives the largest difference of a logit, InputError above `MOST`."""
     metadata = {
         "general.name": name,
         "general.license": "apache-2.0",
         "general.description": "Trained from scratch for mleagent on synthetic tasks; for small tables only",
         "mleagent.prompt_style": "compact",
     }
-    export_model(folder, path, kind=kind, metadata=metadata)
-    error = difference(folder, path)
-    if error > MOST:
-        raise InputError(f"{path}: logits in llama.cpp differ from torch's by {error:.3f}")
+    new = path.with_name(f"{path.name}.{os.getpid()}.unchecked")
+    try:
+        export_model(folder, new, kind=kind, metadata=metadata)
+        error = difference(folder, new)
+        if not error <= MOST:  # so that nan is refused too
+            raise InputError(f"{path}: logits in llama.cpp differ from torch's by {error:.3f}; not released")
+        os.replace(new, path)
+    finally:
+        new.unlink(missing_ok=True)
     return error
 
 

@@ -94,9 +94,11 @@ class Options:
             "clip",
             "held_out",
         )
-        text = json.dumps(
-            [[getattr(self, name) for name in kept], [asdict(s) for s in self.stages], str(self.init or "")]
-        )
+        streams = data.digest(self.data, [stage.stream for stage in self.stages])
+        text = json.dumps([
+            [getattr(self, name) for name in kept], [asdict(s) for s in self.stages], str(self.init or ""),
+            streams,
+        ])  # fmt: skip
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -132,6 +134,8 @@ class Run:
     model: Decoder = field(init=False)
     stop: str = ""
     """Why the run ends early, set by a signal or by the clock."""
+    plan: str = field(init=False, default="")
+    """What a checkpoint must have been made with; known once it goes."""
 
     def __post_init__(self) -> None:
         name = self.options.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -181,15 +185,16 @@ class Run:
         return self.options.out / "checkpoint.safetensors"
 
     def _resume(self) -> checkpoint.Position:
-        fresh = checkpoint.Position(0, 0, 0.0, 0.0, 1.0, self.options.plan())
+        self.plan = self.options.plan()
+        fresh = checkpoint.Position(0, 0, 0.0, 0.0, 1.0, self.plan)
         self.options.out.mkdir(parents=True, exist_ok=True)
         if not self.path.exists():
             return fresh
         if not self.options.resume:
             raise InputError(f"{self.path} is there: --resume goes on with it; delete it to begin anew")
         at = checkpoint.read_position(self.path)
-        if at.plan != self.options.plan():
-            raise InputError(f"{self.path} belongs to other settings; repeat them or delete it")
+        if at.plan != self.plan:
+            raise InputError(f"{self.path} belongs to other settings or data; repeat them or delete it")
         checkpoint.load(self.path, self.model, self._optimizer())
         self.tokens, self.spent_before, self.scale = at.tokens, at.seconds, at.scale
         return at
@@ -319,9 +324,7 @@ class Run:
         self._say(f"{stage.name} {step}/{steps} loss {loss:.4f}{shown} {speed / 1e3:.1f}k tokens/s")
 
     def _save(self, stage: int, step: int, optimizer: MuonAdamW) -> None:
-        position = checkpoint.Position(
-            stage, step, self.tokens, self.seconds, self.scale, self.options.plan()
-        )
+        position = checkpoint.Position(stage, step, self.tokens, self.seconds, self.scale, self.plan)
         checkpoint.save(self.path, self.model, optimizer, position)
         self.saved_at = time.monotonic()
 

@@ -13,13 +13,14 @@ from finetune_kit import arena_of
 from finetune.conversation import Conversation, Turn, append, read
 from finetune.evaluate import evaluate, synthetic
 from finetune.expert import LENGTHS, Trajectory
-from finetune.explore import Runner, changes_for, drafts_for, explore
+from finetune.explore import Runner, changes_for, drafts_for, explore, main
 from finetune.idea_policy import random_ideas
 from finetune.mistakes import DAMAGE, damaged, malformed
 from finetune.spread import mean_distance, spread
 from mleagent.agent.actions import parse
 from mleagent.agent.templates import Templates
 from mleagent.config import Settings
+from mleagent.errors import PolicyError
 from mleagent.protocols import SandboxSpec
 from mleagent.records import Limits
 from mleagent.sandbox.choose import make
@@ -80,14 +81,16 @@ def test_drafts_differ_and_are_short(arena):
 
 @pytest.mark.parametrize("kind", sorted(DAMAGE))
 def test_every_kind_of_damage_is_found_somewhere(kind, arena):
-    drafts = [d for seed in range(8) for d in drafts_for(arena.task, Random(seed))]
-    if kind in ("wrong-shape", "no-proba"):  # this task asks for values
-        assert DAMAGE[kind]("sub = model.predict_proba(B)\nx = model.predict_proba(B)[:, 1]\n", Random(0))
-        return
-    found = [DAMAGE[kind](draft.text, Random(0)) for draft in drafts]
-    changed = [text for text, draft in zip(found, drafts, strict=True) if text and text != draft.text]
-    if kind not in ("no-imputer", "no-dummies", "other-kind"):
-        assert changed
+    texts = [d.text for seed in range(8) for d in drafts_for(arena.task, Random(seed))]
+    elsewhere = {  # this task asks for values, without gaps or categories
+        "wrong-shape": "x = model.predict_proba(B)[:, 1]\n",
+        "no-proba": "sub = model.predict_proba(B)\n",
+        "no-imputer": "make_pipeline(sklearn.impute.SimpleImputer(), sklearn.linear_model.Ridge())\n",
+        "no-dummies": "X = pd.concat([train, test])\nX = pd.get_dummies(X)\n",
+    }
+    texts += [elsewhere[kind]] if kind in elsewhere else []
+    found = [(text, DAMAGE[kind](text, Random(0))) for text in texts]
+    assert any(wrong is not None and wrong != text for text, wrong in found)
 
 
 def test_damage_is_one_small_change(arena):
@@ -141,11 +144,47 @@ def test_a_repair_follows_a_mistake(trajectories):
 def test_conversations_survive_a_torn_line(tmp_path):
     path = tmp_path / "c.jsonl"
     one = Conversation(source="synth-1", turns=(Turn(role="user", content="a"),))
-    append(path, one)
+    append(path, [one])
     with path.open("a") as stream:
         stream.write('{"source": "synth-2", "tur')
     assert list(read(path)) == [one]
+    two = Conversation(source="synth-2", turns=(Turn(role="user", content="ä"),))
+    append(path, [two, one])
+    assert list(read(path)) == [one, two, one], "what follows a torn line is not lost with it"
+    with path.open("ab") as stream:
+        stream.write(b'{"source": "\xff"}\n')
+    assert list(read(path)) == [one, two, one]
     assert list(read(tmp_path / "none.jsonl")) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--sandbox", "nosuch"], "nosuch"),
+        (["--sandbox", "namespaces", "--expert", "localhost:8080"], "localhost:8080"),
+    ],
+)
+def test_bad_flags_are_one_line(flags, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MLEAGENT_HOME", str(tmp_path / "home"))
+    assert main(["--tasks", "1", "--out", str(tmp_path / "o.jsonl"), *flags]) in (2, 3)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.startswith("explore: ") and words in said
+
+
+def test_a_failure_ends_exploration_without_the_tasks_that_wait(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLEAGENT_HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    begun = []
+
+    def fails(seed, *_):
+        begun.append(seed)
+        raise PolicyError("the machine is gone")
+
+    monkeypatch.setattr("finetune.explore.explore_task", fails)
+    settings = Settings().model_copy(update={"sandbox": "namespaces"})
+    with pytest.raises(PolicyError):
+        explore(range(40), 1, tmp_path / "o.jsonl", settings, 1, print)
+    assert len(begun) < 40
 
 
 def test_exploration_resumes_without_doubling(tmp_path, monkeypatch):

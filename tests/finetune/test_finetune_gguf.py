@@ -29,7 +29,13 @@ from mleagent.policy import gguf_check  # noqa: E402
 torch.set_num_threads(1)  # the models are tiny: more threads only wait for each other
 VOCAB = 512
 IDS = [5, 200, 17, 300, 301, 9, 77, 410, 3, 256, 128, 64]
-FAMILIES = ["qwen2", "qwen3", "llama", "llama3"]
+LONG = [(37 * n * n + 11 * n) % 500 for n in range(200)]
+"""Far enough for a scaling of positions to show."""
+FAMILIES = ["qwen2", "qwen3", "llama", "llama3", "yarn", "linear"]
+SCALED = {
+    "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128},
+    "linear": {"rope_type": "linear", "factor": 4.0},
+}
 
 
 def family(name: str, **changes: Any) -> Any:
@@ -44,8 +50,9 @@ def family(name: str, **changes: Any) -> Any:
         "high_freq_factor": 4.0, "original_max_position_embeddings": 16,
     }  # fmt: skip
     torch.manual_seed(0)
-    if name == "qwen2":
-        model = transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**common))
+    if name in ("qwen2", *SCALED):
+        extra = {"rope_parameters": {"rope_theta": 10000.0, **SCALED[name]}} if name in SCALED else {}
+        model = transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**common, **extra))
     elif name == "qwen3":
         model = transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**{"head_dim": 24, **common}))
     else:
@@ -144,7 +151,7 @@ def test_tied_embeddings_and_the_trainers_own_folder(llama: Any, tmp_path: Path)
     assert (got.llm.token_eos(), got.llm.metadata["tokenizer.ggml.padding_token_id"]) == (2047, "2045")
 
 
-@pytest.mark.parametrize("name", FAMILIES[:3])
+@pytest.mark.parametrize("name", FAMILIES[:4])
 @pytest.mark.parametrize("rslora", [False, True])
 def test_an_adapter_does_in_llama_cpp_what_it_does_in_peft(
     folders: dict[str, Path], llama: Any, tmp_path: Path, name: str, rslora: bool
@@ -176,16 +183,17 @@ def test_an_adapter_does_in_llama_cpp_what_it_does_in_peft(
     assert np.array_equal(before, runs.logits(IDS))
 
 
-@pytest.mark.parametrize("name", FAMILIES[:3])
+@pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("kind", ["f32", "q8_0"])
 def test_a_gguf_loads_for_training(
     folders: dict[str, Path], llama: Any, tmp_path: Path, name: str, kind: str
 ) -> None:
     path = convert.export_model(folders[name], tmp_path / "m.gguf", kind=kind)
     model, tokenizer = convert.load_for_training(path)
-    assert np.abs(torch_logits(model.eval()) - llama(path).logits(IDS)).max() < (
-        1e-3 if kind == "f32" else 0.2
-    )
+    runs = llama(path)
+    for ids in (IDS, LONG):
+        apart = np.abs(torch_logits(model.eval(), ids) - runs.logits(ids)).max()
+        assert apart < (2e-3 if kind == "f32" else 0.3)
     text = "<|im_start|>user\nx = [1, 22]<|im_end|>\n"
     theirs = transformers.AutoTokenizer.from_pretrained(folders[name])
     assert tokenizer(text, add_special_tokens=False).input_ids == theirs(text).input_ids

@@ -109,9 +109,11 @@ def test_finished_tasks_are_not_run_again(tmp_path: Path, monkeypatch: pytest.Mo
     assert first[0].runs[0].model_dump(exclude={"panel"}) == first[0].runs[2].model_dump(exclude={"panel"})
     with path.open("a", encoding="utf-8") as stream:
         stream.write('{"version": "torn')
-    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     again = headroom_run.execute(entries, path, 2, said.append)
     assert again[0] == first[0] and len(said) == 2
+    assert len(headroom_run.load(path)) == 2, "what follows a torn line is not lost with it"
+    more = headroom_run.execute(entries[:1], path, 3, said.append)
+    assert len(more[0].runs) == 6 and len(said) == 3, "another number of random plans is another result"
     stale = path.read_text(encoding="utf-8").replace(VERSION, "older")
     path.write_text(stale, encoding="utf-8")
     assert headroom_run.load(path) == {}

@@ -243,6 +243,11 @@ def test_settings_of_another_run_are_refused(
     assert main([*flags, *stage, "--resume"]) == 0
     assert main([*flags, *stage, "--seed", "4", "--resume"]) == 2
     assert "other settings" in capsys.readouterr().err
+    text = (streams / "text.ids.npy").read_bytes()
+    np.save(streams / "text.ids.npy", np.load(streams / "text.ids.npy")[::-1].copy())
+    assert main([*flags, *stage, "--resume"]) == 2 and "or data" in capsys.readouterr().err
+    (streams / "text.ids.npy").write_bytes(text)
+    assert main([*flags, *stage, "--resume"]) == 0
     (tmp_path / "o" / "checkpoint.safetensors").write_bytes(b"broken")
     assert main([*flags, *stage, "--resume"]) == 2
     assert "no checkpoint" in capsys.readouterr().err

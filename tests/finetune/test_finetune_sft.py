@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,6 +30,7 @@ from mleagent.agent.templates import Templates  # noqa: E402
 from mleagent.config import load_settings  # noqa: E402
 from mleagent.errors import InputError, UnavailableError  # noqa: E402
 from mleagent.models import Ledger  # noqa: E402
+from mleagent.models.add import add_base  # noqa: E402
 from mleagent.models.named import policy_named  # noqa: E402
 from mleagent.policy.llama_cpp import LlamaCppPolicy  # noqa: E402
 from mleagent.records import Message  # noqa: E402
@@ -284,7 +287,7 @@ def test_learning_ends_with_a_candidate_that_llama_cpp_uses(home: Path, base: Pa
     assert (adapter.name, adapter.state, adapter.parent_name) == ("tiny-sft-1", "candidate", "tiny")
     assert adapter.provenance.sessions == plan.sources and len(plan.sources) == 1
     assert adapter.provenance.config["lr"] == "0.04" and "peft" in adapter.provenance.versions
-    assert not any((home / "learn").iterdir())
+    assert [path.name for path in (home / "learn").iterdir()] == ["lock"]
     assert any("update 4 of 4 · loss" in line for line in said)
     with Store.open(home / STORE_NAME) as store:
         assert store.adapters_trained_on(plan.sources[0]) == ["tiny-sft-1"]
@@ -318,6 +321,50 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(home: Path, base: 
     one, other = weights_of(Path(whole.files.path)), weights_of(Path(parts.files.path))
     assert one.keys() == other.keys()
     assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_that_goes_on_learns_nothing_that_was_forbidden_since(home: Path, base: Path) -> None:
+    wish = wish_for(home, base, max_minutes=0.0)
+    begun = sft_plan.plan(wish)
+    with pytest.raises(sft_train.Stopped):
+        sft.learn(wish, begun, print)
+    assert len(begun.steps) > 1 and sft_plan.plan(wish).going_on
+    with Store.open(home / STORE_NAME) as store:
+        store.add_label(begun.steps[0], "-")
+    with pytest.raises(InputError, match=rf"1 of the {len(begun.steps)} replies .* --fresh"):
+        sft_plan.plan(wish)
+    anew = sft_plan.plan(wish_for(home, base, fresh=True))
+    assert not anew.going_on and begun.steps[0] not in anew.steps
+
+
+def test_a_second_learner_waits_and_takes_nothing_from_the_first(home: Path, base: Path) -> None:
+    wish = wish_for(home, base, max_minutes=0.0)
+    with pytest.raises(sft_train.Stopped):
+        sft.learn(wish, sft_plan.plan(wish), print)
+    folder = sft_plan.plan(wish).folder
+    kept = sorted(path.name for path in folder.iterdir())
+    with (folder.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        anew = wish_for(home, base, fresh=True)
+        with pytest.raises(InputError, match="another mleagent learn works"):
+            sft.learn(anew, sft_plan.plan(anew), print)
+    assert sorted(path.name for path in folder.iterdir()) == kept
+
+
+def test_a_base_of_a_taken_name_gets_another(home: Path, base: Path, tmp_path: Path) -> None:
+    other = make_gguf(tmp_path / "tiny.gguf", seed=5)
+    add_base(Ledger(home), other)
+    assert sft_plan.base_of(Ledger(home), str(base)).name == "tiny-2"
+
+
+def test_cached_files_are_no_used_memory(tmp_path: Path) -> None:
+    assert sft_fit.of_container(tmp_path, "memory.max", "memory.current") == math.inf
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("900\n")
+    assert sft_fit.of_container(tmp_path, "memory.max", "memory.current") == math.inf
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.stat").write_text("anon 100\ninactive_file 500\nactive_file 300\nshmem 7\n")
+    assert sft_fit.of_container(tmp_path, "memory.max", "memory.current") == 900
 
 
 def test_an_adapter_that_does_something_else_never_counts(
@@ -374,7 +421,7 @@ def test_conversations_are_learnt_by_their_marks_and_some_are_held_out(
             Turn(role="user", content="task"), Turn(role="assistant", content="wrong"),
             Turn(role="user", content="failed"), Turn(role="assistant", content="right", train=True),
         )  # fmt: skip
-        append(file, Conversation(source=f"synth-{number}", turns=turns))
+        append(file, [Conversation(source=f"synth-{number}", turns=turns)])
     plan = sft_plan.plan(wish_for(home, base, file=file))
     assert plan.account == (
         "taken: 12 replies of 12 sources (12 marked to be learnt); "
@@ -401,3 +448,7 @@ def test_bases_that_cant_be_trained(home: Path, base: Path, monkeypatch: pytest.
     for name, said in (("playbook", "has no weights"), ("nobody", "there is no model 'nobody'")):
         with pytest.raises(InputError, match=said):
             sft_plan.base_of(ledger, name)
+    raw = base.read_bytes().replace(b"qwen2", b"gemma")  # of the same length
+    (home / "gemma.gguf").write_bytes(raw)
+    with pytest.raises(InputError, match="a model of architecture gemma can't be trained here"):
+        sft_plan.plan(wish_for(home, home / "gemma.gguf"))  # before anything is trained, in a dry run too
