@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..protocols import Adapted, Policy, Styled
+from ..records import Session
 
 
 def style_of(policy: Policy) -> str:
@@ -17,6 +16,8 @@ def fits(policy: Policy, style: str) -> bool:
     return style_of(policy) == "full" or style == "compact"
 
 
-def noted(policy: Policy) -> dict[str, Any]:
-    """The fields of a Session that say who its steps are by."""
-    return {"policy": policy.name, "adapter": policy.adapter if isinstance(policy, Adapted) else ""}
+def signed(session: Session, policy: Policy, style: str = "") -> Session:
+    """The session as one whose latest step is by this policy, with the style of the prompts so far."""
+    adapter = policy.adapter if isinstance(policy, Adapted) else ""
+    settings = {**session.settings, "prompt_style": style} if style else session.settings
+    return session.model_copy(update={"policy": policy.name, "adapter": adapter, "settings": settings})

@@ -12,7 +12,7 @@ from . import flow
 from .compact import can_serve
 from .control import Request
 from .execute import Hooks
-from .policies import fits, noted
+from .policies import fits, signed
 
 if TYPE_CHECKING:
     from .session import Solver
@@ -76,7 +76,11 @@ def _model(solver: Solver, argument: str) -> None:
     parts = solver.parts
     try:
         policy = policy_named(
-            argument, parts.settings, solver.session.seed, unfit=can_serve(solver.session.task)
+            argument,
+            parts.settings,
+            solver.session.seed,
+            lambda text: parts.emit(events.Notice(text=text)),
+            unfit=can_serve(solver.session.task),
         )
     except MleagentError as error:
         parts.emit(events.Notice(level="warning", text=str(error)))
@@ -88,7 +92,7 @@ def _model(solver: Solver, argument: str) -> None:
         return
     parts.policy.close()
     parts.policy = policy
-    solver.session = solver.session.model_copy(update=noted(policy))
+    solver.session = signed(solver.session, policy)
     parts.emit(events.Notice(text=f"the policy is now {policy.name}"))
 
 

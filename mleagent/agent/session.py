@@ -18,6 +18,7 @@ from .collect import background, collect, told
 from .execute import Hooks
 from .outcome import Outcome, facts_of, is_better
 from .parts import Parts
+from .policies import signed
 from .requests import serve
 from .unwritable import end_unwritable
 
@@ -157,6 +158,8 @@ class Solver:
         self.parts.budget.count(step)
         wall = self.parts.budget.elapsed_s
         self.session = self.session.model_copy(update={"steps": step.index, "wall_s": wall})
+        if step.completion is not None:
+            self.session = signed(self.session, self.parts.policy, self.parts.context.style)
         step = self.parts.log.commit(self, step, started)
         for taken_back in outcome.undone:
             self.parts.store.add_label(taken_back, "undone")

@@ -22,7 +22,7 @@ from ..trajectory.store import Store
 from .assembly import policy_of, sandbox_of, solver_of
 from .folder import SessionFolder, is_live
 from .outcome import is_job
-from .policies import fits, noted, style_of
+from .policies import fits, signed, style_of
 from .scorers import SUBMISSION
 from .session import Solver
 from .wish import Wish, stored, task_of
@@ -44,17 +44,14 @@ def new_session(wish: Wish) -> Solver:
             id=session_id,
             created_at=clock.now(),
             task=task,
-            **noted(policy),
+            policy=policy.name,
             sandbox=sandbox.name,
             reward_scheme=wish.settings.reward,
             seed=wish.seed,
             instruction=wish.instruction,
-            settings={
-                **stored(wish),
-                "options": options.model_dump_json(),
-                "prompt_style": style_of(policy),
-            },
+            settings={**stored(wish), "options": options.model_dump_json()},
         )
+        session = signed(session, policy)
         solver = solver_of(wish, session, options, policy, sandbox, make_sandbox)
         undo.callback(solver.parts.close)
         solver.parts.context.open(solver.parts.prompt_settings)
@@ -78,30 +75,24 @@ def resume_session(wish: Wish, session: Session) -> Solver:
         policy = policy_of(wish, task)
         undo.callback(policy.close)
         style = session.settings.get("prompt_style", style_of(policy))
-        if not fits(policy, style):
+        if session.steps and not fits(policy, style):
             raise InputError(
                 f"{policy.name} can't read the prompts of session {session.id}; resume it with the model "
-                f"that began it ({session.policy})"
+                f"that took its last step ({session.policy})"
             )
         packages = SessionFolder(data_home(), session.id).packages
         sandbox, make_sandbox = sandbox_of(wish, task, options, session.id, packages)
         undo.callback(sandbox.close)
         session = session.model_copy(
-            update={
-                **noted(policy),
-                "task": task,
-                "status": "running",
-                "sandbox": sandbox.name,
-                "ended_at": None,
-                "settings": {**session.settings, "prompt_style": style_of(policy)},
-            }
+            update={"task": task, "status": "running", "sandbox": sandbox.name, "ended_at": None}
         )
         solver = solver_of(wish, session, options, policy, sandbox, make_sandbox)
         undo.callback(solver.parts.close)
         _restore(solver)
         solver.parts.store.update_session(session)
         undo.pop_all()
-    wish.emit(events.SessionStart(session=session, gaps=sandbox.gaps, resumed=True))
+    shown = signed(session, policy)  # the store says so once it has taken a step
+    wish.emit(events.SessionStart(session=shown, gaps=sandbox.gaps, resumed=True))
     return solver
 
 

@@ -87,8 +87,24 @@ def test_a_model_that_reads_other_prompts_only_is_refused(home, folder):
     solver, _ = begun(folder, [write(program(0.3))])
     with pytest.raises(InputError, match="can't read the prompts of session") as caught:
         resume_session(Wish(folder, load_settings(model="nano", sandbox=SANDBOX)), solver.session)
-    assert "the model that began it (playbook)" in str(caught.value)
+    assert "the model that took its last step (scripted)" in str(caught.value)
     resume_session(wish(folder), solver.session).parts.close()  # nothing was lost by asking
+
+
+def test_who_only_looked_in_locks_nobody_out(home, folder):
+    """Resumed by a model of other prompts and left before it took a step, a session is as it was."""
+    pytest.importorskip("llama_cpp")
+    asked = Wish(folder, load_settings(model="nano", sandbox=SANDBOX, steps=2))
+    begun = new_session(asked)
+    begun.step()
+    begun.parts.close()
+    assert begun.session.settings["prompt_style"] == "compact"
+    for one in (wish(folder), asked, wish(folder)):
+        again = resume_session(one, begun.session)
+        again.parts.close()
+        with Store.open(home / "store.db") as store:
+            kept = store.session(begun.session.id)
+        assert (kept.policy, kept.settings["prompt_style"]) == ("mleagent-nano", "compact")
 
 
 def test_the_session_notes_who_goes_on_with_it(home, folder, tmp_path):
@@ -97,16 +113,17 @@ def test_the_session_notes_who_goes_on_with_it(home, folder, tmp_path):
     from gguf_maker import make_gguf, make_lora
 
     solver, _ = begun(folder, [write(program(0.3))])
-    assert (solver.session.policy, solver.session.adapter) == ("playbook", "")
+    assert (solver.session.policy, solver.session.adapter) == ("scripted", "")
     base, lora = make_gguf(tmp_path / "tiny.gguf", n_ctx=8192), make_lora(tmp_path / "night.gguf")
     ledger = Ledger(home)
     add_base(ledger, base, "tiny")
     add_adapter(ledger, lora, "tiny", "night")
     again = resume_session(Wish(folder, load_settings(model="night", sandbox=SANDBOX)), solver.session)
+    again.step()
     again.parts.close()
     with Store.open(home / "store.db") as store:
         kept = store.session(solver.session.id)
-    assert (kept.policy, kept.adapter) == ("tiny", "night")
+    assert (kept.policy, kept.adapter, kept.settings["prompt_style"]) == ("tiny", "night", "full")
 
 
 def test_a_folder_that_changed_is_not_resumed(home, folder):
