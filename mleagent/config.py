@@ -45,7 +45,7 @@ class Settings(Record):
     threads: int = Field(default=0, ge=0)
     """CPU threads of a GGUF model; 0: by the machine."""
     gpu_layers: int = Field(default=-1, ge=-1)
-    """Layers of a GGUF model on the GPU; -1: all that fit, 0: none."""
+    """Layers of a GGUF model on the GPU; -1: all of them, 0: none."""
     patience: int = Field(default=12, ge=1)
     """Valid submissions in a row without a gain after which a session ends."""
     sample_first_mb: int = Field(default=200, ge=0)
@@ -60,11 +60,20 @@ class Settings(Record):
     """Size of the execution cache; what was used longest ago goes first."""
 
 
+def user_path(text: str | Path) -> Path:
+    """A path as the user wrote it, with `~` and `~NAME` resolved. Raises InputError (no such user)."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        whose = Path(text).parts[0]
+        raise InputError(f"{text}: {whose} is nobody's home folder here; write the whole path") from None
+
+
 def data_home() -> Path:
     """The data folder (not created): `MLEAGENT_HOME`, else the platform's own."""
     home = os.environ.get("MLEAGENT_HOME")
     if home:
-        return Path(home).expanduser().absolute()
+        return user_path(home).absolute()
     from platformdirs import user_data_path
 
     return user_data_path("mleagent", appauthor=False)
@@ -74,7 +83,7 @@ def config_home() -> Path:
     """The folder of config.toml and prompt overrides (not created)."""
     home = os.environ.get("MLEAGENT_HOME")
     if home:
-        return Path(home).expanduser().absolute()
+        return user_path(home).absolute()
     from platformdirs import user_config_path
 
     return user_config_path("mleagent", appauthor=False)

@@ -80,13 +80,15 @@ def make_gguf(
     template: str = QWEN_TEMPLATE,
     style: str = "",
     half: bool = False,
+    split: int = 0,
 ) -> Path:
     """Write the model to `path` and return it; `style` is the kind of prompts it says it was made for.
 
-    With `half` its matrices are in 16 bits, as models are shipped.
+    With `half` its matrices are in 16 bits, as models are shipped. With `split` it lies in parts of so many
+    tensors, as llama-gguf-split --no-tensor-first-split makes them: the first, returned, has none.
     """
     tokens = vocabulary(says)
-    writer = gguf.GGUFWriter(str(path), "qwen2")
+    writer = gguf.GGUFWriter(str(path), "qwen2", split_max_tensors=split, small_first_shard=bool(split))
     _write_metadata(writer, tokens, width, layers, heads, n_ctx, template)
     if style:
         writer.add_string("mleagent.prompt_style", style)
@@ -102,7 +104,7 @@ def make_gguf(
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return path
+    return next(path.parent.glob(f"{path.stem}-00001-of-*.gguf")) if split else path
 
 
 def _write_metadata(

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
-from ..config import Settings, load_settings, seconds
+from ..config import Settings, load_settings, seconds, user_path
 from ..config_file import config_path, in_file, write_setting
 from ..errors import InputError
 
@@ -67,7 +66,7 @@ def checked(name: str, text: str) -> Any:
     if name == "model" and value.lower().endswith(".gguf"):
         from ..policy.gguf_check import check_gguf
 
-        return str(check_gguf(Path(value).expanduser().absolute()).path)
+        return str(check_gguf(user_path(value).absolute()).path)
     return value
 
 

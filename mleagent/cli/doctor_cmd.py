@@ -1,7 +1,8 @@
 """`mleagent doctor`: what this machine has, what works on it, and the mend where something does not.
 
 Sandboxes and llama.cpp are proved, not guessed; models are read, not loaded. Exit code 3 when no sandbox
-works, llama.cpp crashes on this processor or the configured model can't be used.
+works, llama.cpp crashes on this processor or can't use the GPU that is here, the ledger can't be read or
+the configured model can't be used.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ class Check(Record):
     section: str
     name: str
     state: str
-    """`ok`, `warn` (works with less), `fail` (stops `solve`) or `info`."""
+    """`ok`, `warn` (works with less), `fail` (to be mended: exit code 3) or `info`.
+
+    `solve` may work in spite of a `fail`, say with an endpoint where llama.cpp is what fails.
+    """
     detail: str
     more: tuple[str, ...] = ()
     """Lines below it, e.g. what a sandbox does not isolate."""

@@ -9,10 +9,9 @@ from __future__ import annotations
 import shutil
 from typing import NamedTuple
 
+from ..policy import llama_build
 from ..sandbox import gpu
 from .fit import llama_without_gpu
-
-_REBUILD = 'CMAKE_ARGS="-DGGML_CUDA=on" pip install --force-reinstall --no-cache-dir llama-cpp-python'
 
 
 class Line(NamedTuple):
@@ -48,7 +47,9 @@ def _llama() -> Line:
     """Whether GGUF models can use the GPU that is here."""
     without = llama_without_gpu()
     if without is None:
-        return Line("llama.cpp", "warn", f"not installed; for GGUF models on the GPU: {_REBUILD}")
+        mend = llama_build.command(anew=False)
+        return Line("llama.cpp", "warn", f"not installed; for GGUF models on the GPU: {mend}")
     if without:
-        return Line("llama.cpp", "fail", f"built without GPU support, so models run on the CPU; {_REBUILD}")
+        mend = llama_build.command()
+        return Line("llama.cpp", "fail", f"built without GPU support, so models run on the CPU; {mend}")
     return Line("llama.cpp", "ok", "uses the GPU")

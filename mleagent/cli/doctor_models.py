@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from ..config import Settings, data_home
+from ..config import Settings, data_home, user_path
 from ..errors import InputError, UnavailableError
 from ..models import Ledger
 from ..models.active import resolve
@@ -44,8 +44,8 @@ def configured(settings: Settings) -> str:
         return f"{ready.name}{more}: {configured(inner)}"
     if "://" in name:
         return _endpoint(name, settings)
-    if name.lower().endswith(".gguf") or Path(name).expanduser().is_file():
-        return gguf_line(Path(name).expanduser(), settings.n_ctx)
+    if name.lower().endswith(".gguf") or user_path(name).is_file():
+        return gguf_line(user_path(name), settings.n_ctx)
     raise InputError(f"model {name!r} is unknown; mend the setting: mleagent config model NAME")
 
 

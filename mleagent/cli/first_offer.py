@@ -38,8 +38,9 @@ class Choice(NamedTuple):
 def choices(settings: Settings) -> list[Choice]:
     """What is there, the recommended one first."""
     offers = [
-        Choice(one.address, f"{one.usual} at {one.address}: {', '.join(one.models[:3]) or 'no model loaded'}")
+        Choice(one.address, f"{one.usual} at {one.address}: {', '.join(one.models[:3])}")
         for one in running()
+        if one.models
     ]
     offers += _files(settings)
     if not nano.missing():

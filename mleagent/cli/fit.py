@@ -44,12 +44,14 @@ def llama_without_gpu() -> bool | None:
 
 def fit(need_gb: float) -> Fit:
     """Where a model of this need runs on this machine."""
-    _, gpu_free = gpu_gb()
+    gpu, gpu_free = gpu_gb()
     machine = facts()
+    beside = f", not its GPU ({gpu_free:.1f} GB free): mleagent config gpu_layers N puts only N layers there"
     if need_gb <= gpu_free:
         return Fit("gpu", f"fits the GPU ({gpu_free:.1f} GB free)")
     if need_gb <= machine.memory_free_gb:
-        return Fit("memory", f"fits this machine ({machine.memory_free_gb:.1f} GB free)")
+        words = f"fits this machine ({machine.memory_free_gb:.1f} GB free)"
+        return Fit("memory", words + (beside if gpu else ""))
     if need_gb <= machine.memory_gb:
         return Fit("tight", f"fits only when more is free ({machine.memory_free_gb:.1f} GB are now)")
     return Fit("no", f"does not fit this machine ({machine.memory_gb:.1f} GB in all)")

@@ -60,7 +60,8 @@ def learn(
         rank=rank, alpha=2 * rank, lr=lr, epochs=epochs, batch=batch, longest=max_tokens, seed=seed
     )
     limit = math.inf if max_minutes is None else max_minutes
-    wish = Wish(data_home(), recipe, model, file, fresh, limit, name)
+    base = "" if model == "auto" else model  # both mean the configured one
+    wish = Wish(data_home(), recipe, base, file, fresh, limit, name)
     if threads:
         _use_threads(threads)
     planned = plan(wish)

@@ -146,13 +146,15 @@ def remove(name: Name, yes: Yes = False) -> None:
     """Take a model out of the ledger; files that `pull` brought are deleted, others stay."""
     from ..models import Ledger
     from ..models.active import configured
+    from ..models.add import own_files
     from ..models.add import remove as remove_model
     from .models_view import size
 
     ledger = Ledger(data_home())
     entry = ledger.get(name)
-    if entry.owned and entry.files:
-        question = f"delete {entry.files.path} ({size(entry.files.bytes)})?"
+    going = own_files(ledger, entry)
+    if going and entry.files:
+        question = f"delete {entry.files.path} ({size(sum(file.stat().st_size for file in going))})?"
         if not _agreed(question, yes):
             raise InputError("nothing was removed; --yes agrees without being asked")
     gone = remove_model(ledger, name, configured())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,7 +152,7 @@ class Bar:
     """A download's progress on one line of stderr; silent where that is no terminal."""
 
     def __init__(self) -> None:
-        self._shown, self._begun, self._first = 0.0, clock.monotonic(), -1
+        self._shown, self._begun, self._first, self._name = 0.0, 0.0, 0, ""
 
     def __enter__(self) -> Bar:
         return self
@@ -164,9 +163,9 @@ class Bar:
 
     def __call__(self, name: str, have: int, total: int) -> None:
         """Bytes have come."""
-        now = time.monotonic()
-        if self._first < 0:
-            self._first = have
+        now = clock.monotonic()
+        if name != self._name or have < self._first:  # another file, or this one anew
+            self._begun, self._first, self._name = now, have, name
         if not sys.stderr.isatty() or (now - self._shown < _STEP_S and have < total):
             return
         self._shown = now

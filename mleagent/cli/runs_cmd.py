@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from ..config import data_home
+from ..config import data_home, user_path
 from ..errors import InputError, MleagentError
 from ..records import Session
 from ..trajectory.lines import StepLine
@@ -50,7 +50,7 @@ def list_(
         typer.echo("[]" if as_json else runs_view.NONE)
         return
     text = " ".join(words or ())
-    place = folder.expanduser().resolve() if folder else None
+    place = user_path(folder).resolve() if folder else None
     with _store() as store:
         total = store.count_sessions(folder=place, status=status, text=text)
         lines = store.session_lines(

@@ -76,7 +76,7 @@ def solve(
     if ask not in ("runs", "edits", "never"):
         raise InputError(f"--ask {ask!r}: choose runs, edits or never")
     settings = load_settings(
-        model=model,
+        model=None if model in ("", "auto") else model,  # the configured one
         steps=steps,
         time=time,
         exec_limit=exec_limit,

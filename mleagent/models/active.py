@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import clock
+from ..config import user_path
 from ..config_file import in_file, write_setting
 from ..errors import InputError, UnavailableError
 from ..policy.gguf_check import check_adapter, check_gguf
@@ -125,7 +126,7 @@ def configured() -> str:
 
 def _by_address(text: str) -> bool:
     """Whether a setting is no name: a path or an address, which `solve` checks itself."""
-    return "://" in text or Path(text).expanduser().is_file()
+    return "://" in text or user_path(text).is_file()
 
 
 def _ready_base(ledger: Ledger, base: Base) -> Ready:

@@ -8,17 +8,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import clock
+from ..config import user_path
 from ..errors import InputError
 from ..policy.gguf_check import check_adapter
-from .bundled import bundled
-from .entries import Adapter, Base, Provenance, checked_name, name_for
-from .files import files_at, head_of
+from .bundled import bundled, bundled_of_hash
+from .entries import Adapter, Base, Entry, Files, Provenance, checked_name, name_for
+from .files import files_at, head_of, present
 from .ledger import Ledger
 
 
 def add_base(ledger: Ledger, path: Path, name: str = "", licence: str = "") -> Base:
     """A GGUF file or a folder of safetensors. Raises InputError."""
-    path = path.expanduser().absolute()
+    path = user_path(path).absolute()
     head = head_of(path)
     called = _free(ledger, name or name_for(path), path)
     base = Base(
@@ -47,7 +48,7 @@ def add_adapter(
     owned: bool = False,
 ) -> Adapter:
     """A LoRA adapter in GGUF, on a base that is here, as a candidate. Raises InputError."""
-    path = path.expanduser().absolute()
+    path = user_path(path).absolute()
     head = check_adapter(path)
     parent = ledger.find(base) or bundled(base) or ledger.get(base)
     if not isinstance(parent, Base) or parent.files is None:
@@ -81,31 +82,48 @@ def add_endpoint(ledger: Ledger, url: str, name: str, endpoint_model: str = "") 
 def remove(ledger: Ledger, name: str, in_use: str) -> list[Path]:
     """Take an entry out; files of our own are deleted, and listed. Raises InputError while it is needed."""
     entry = ledger.get(name)
-    if isinstance(entry, Base) and entry.files:
+    if isinstance(entry, Base) and entry.files and not _twin(ledger, entry):
         children = [one.name for one in ledger.children(entry.files.sha256)]
         if children:
             raise InputError(f"{entry.name} is the base of {', '.join(children)}; remove those first")
     if in_use.lower() == entry.name.lower():
         raise InputError(f"{entry.name} is what solve uses; mleagent models use another first")
+    going = own_files(ledger, entry)
     ledger.remove(entry.name)
-    return _delete(ledger, entry) if entry.owned and entry.files else []
-
-
-def _delete(ledger: Ledger, entry: Base | Adapter) -> list[Path]:
-    """Only inside our own folder, whatever the record says; a folder left empty goes too."""
-    from .files import members
-
-    assert entry.files is not None
-    place, ours = Path(entry.files.path), ledger.home / "models"
-    if not place.resolve().is_relative_to(ours.resolve()) or not place.exists():
-        return []
-    gone = members(place)
-    for file in gone:
+    for file in going:
         file.unlink(missing_ok=True)
-    folder = place if place.is_dir() else place.parent
-    if folder != ours and not any(folder.iterdir()):
-        folder.rmdir()
-    return gone
+    for folder in {file.parent for file in going} - {ledger.home / "models"}:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    return going
+
+
+def own_files(ledger: Ledger, entry: Entry) -> list[Path]:
+    """The files that go with an entry: those inside our own folder that no other entry has, where there."""
+    if not entry.owned or not entry.files:
+        return []
+    ours = (ledger.home / "models").resolve()
+    kept = {file.resolve() for one in _others(ledger, entry) if one.files for file in _files(one.files)}
+    going = ((file, file.resolve()) for file in _files(entry.files))
+    return [file for file, real in going if real.is_relative_to(ours) and real not in kept]
+
+
+def _files(files: Files) -> list[Path]:
+    return present(Path(files.path))
+
+
+def _others(ledger: Ledger, entry: Entry) -> list[Entry]:
+    entries: list[Entry] = [*ledger.bases(), *ledger.adapters()]
+    return [one for one in entries if one.name != entry.name]
+
+
+def _twin(ledger: Ledger, base: Base) -> bool:
+    """Whether the same weights are here under another name too, for the adapters that belong to them."""
+    assert base.files is not None
+    same = base.files.sha256
+    bases = [one for one in _others(ledger, base) if isinstance(one, Base)]
+    here = any(one.files and one.files.sha256 == same for one in bases)
+    return here or bundled_of_hash(same) is not None
 
 
 def _free(ledger: Ledger, name: str, path: Path) -> str:

@@ -9,27 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import Path
 
 from ..errors import InputError
-from ..policy.gguf_check import GgufHead, check_gguf
+from ..policy.gguf_check import GgufHead, check_gguf, split_parts
 from .entries import Files
 
-_PART = re.compile(r"^(.*)-(\d{5})-of-(\d{5})(\.gguf)$", re.IGNORECASE)
+_FOLDER = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 _CHUNK = 1 << 22
 
 
 def parts_of(path: Path) -> list[Path]:
     """The file alone, or all parts of a split GGUF of which it is the first. Raises InputError."""
-    found = _PART.match(path.name)
-    if not found:
-        return [path]
-    stem, number, count, ending = found.groups()
-    first = path.with_name(f"{stem}-00001-of-{count}{ending}")
-    if int(number) != 1:
-        raise InputError(f"{path} is part {int(number)} of a split model; name the first, {first.name}")
-    parts = [path.with_name(f"{stem}-{one:05d}-of-{count}{ending}") for one in range(1, int(count) + 1)]
+    parts = split_parts(path)
+    if path != parts[0]:
+        number = parts.index(path) + 1
+        raise InputError(f"{path} is part {number} of a split model; name the first, {parts[0].name}")
     for part in parts:
         if not part.is_file():
             raise InputError(f"{path} is a split model, and its part {part.name} is missing beside it")
@@ -39,14 +34,19 @@ def parts_of(path: Path) -> list[Path]:
 def members(path: Path) -> list[Path]:
     """All files an entry at `path` consists of. Raises InputError where one is missing."""
     if path.is_dir():
-        names = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
-        found = sorted({file for name in names for file in path.glob(name) if file.is_file()})
+        found = present(path)
         if not any(file.suffix == ".safetensors" for file in found):
             raise InputError(f"{path} holds no .safetensors file; name a .gguf file or a model's folder")
         return found
     if not path.is_file():
         raise InputError(f"{path} is not there; `mleagent models add` takes a file or folder that is")
     return parts_of(path)
+
+
+def present(path: Path) -> list[Path]:
+    """Those files of an entry at `path` that are there, should others be missing."""
+    found = {file for name in _FOLDER for file in path.glob(name)} if path.is_dir() else split_parts(path)
+    return sorted(file for file in found if file.is_file())
 
 
 def files_at(path: Path) -> Files:

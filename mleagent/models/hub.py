@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from ..errors import InputError, UnavailableError
+from ..policy.proxies import proxies_named
 from ..records import Record
 
 ENDPOINT = "https://huggingface.co"
@@ -45,7 +46,7 @@ class Hub:
     """One hub; close it after use."""
 
     def __init__(self, endpoint: str = "", token: str = "") -> None:
-        """`endpoint` and `token` default to HF_ENDPOINT and HF_TOKEN. Raises UnavailableError offline."""
+        """`endpoint` and `token` default to HF_ENDPOINT and HF_TOKEN. Raises UnavailableError."""
         self.endpoint = (endpoint or os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
         if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
             raise UnavailableError(
@@ -57,7 +58,8 @@ class Hub:
         headers = {"user-agent": "mleagent", "accept-encoding": "identity"}
         if token:
             headers["authorization"] = f"Bearer {token}"
-        self._client = httpx.Client(headers=headers, timeout=_TIMEOUT, follow_redirects=True)
+        with proxies_named():
+            self._client = httpx.Client(headers=headers, timeout=_TIMEOUT, follow_redirects=True)
 
     def close(self) -> None:
         """Close its connections."""

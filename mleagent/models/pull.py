@@ -54,12 +54,14 @@ class Plan(Record):
 
     def missing(self) -> int:
         """Bytes that are not here yet."""
-        parts = [(file, part_of(self.target(file), file)) for file in self.files]
-        here = sum(
-            file.bytes if self.target(file).is_file() else part.stat().st_size if part.is_file() else 0
-            for file, part in parts
-        )
-        return max(0, self.bytes - here)
+        return self.bytes - sum(self._here(file) for file in self.files)
+
+    def _here(self, file: RemoteFile) -> int:
+        """Bytes of a file that are here; what lies in its place in another size is another version."""
+        target, part = self.target(file), part_of(self.target(file), file)
+        if target.is_file() and target.stat().st_size == file.bytes:
+            return file.bytes
+        return min(part.stat().st_size, file.bytes) if part.is_file() else 0
 
 
 def plan(hub: Hub, ledger: Ledger, text: str, name: str = "") -> Plan:
@@ -99,9 +101,10 @@ def run(made: Plan, hub: Hub, ledger: Ledger, progress: Progress, free_bytes: in
     try:
         head = head_of(place)
     except InputError as error:
-        for file in made.files:
-            made.target(file).unlink(missing_ok=True)
-        raise InputError(f"{made.repo.name} can't be used: {error}") from None
+        raise InputError(
+            f"{made.repo.name} can't be used: {error} "
+            f"(these are the hub's own bytes; they stay in {made.folder})"
+        ) from None
     files = [made.target(file) for file in made.files]
     if made.kind == "safetensors":
         files.sort()

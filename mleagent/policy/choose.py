@@ -12,7 +12,7 @@ import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..config import Settings
+from ..config import Settings, user_path
 from ..errors import InputError, UnavailableError
 from ..protocols import Policy
 from . import nano
@@ -57,8 +57,8 @@ def choose(
         return _nano(settings, seed, say, unfit, adapter)
     if "://" in name:
         return _endpoint(name, settings, say)
-    if name.lower().endswith(".gguf") or Path(name).expanduser().is_file():
-        return _gguf(Path(name).expanduser(), settings, seed, say, unfit, adapter)
+    if name.lower().endswith(".gguf") or user_path(name).is_file():
+        return _gguf(user_path(name), settings, seed, say, unfit, adapter)
     raise InputError(f"model {name!r} is unknown; {_mend(name, names)}")
 
 
@@ -129,7 +129,7 @@ def _endpoint(address: str, settings: Settings, say: Notice) -> Policy:
 
 def _mend(name: str, names: Sequence[str]) -> str:
     """What the user may have meant."""
-    if Path(name).expanduser().is_dir():
+    if user_path(name).is_dir():
         return "it is a folder; name the .gguf file inside it"
     host, _, port = name.partition(":")
     if port.split("/")[0].isdigit() and host:

@@ -21,6 +21,7 @@ import httpx
 
 from ..errors import InputError
 from .endpoint_errors import EndpointError, Passing, from_exception, is_overflow, overflow, said
+from .proxies import proxies_named
 from .retry import RETRIED_STATUS, Backoff, retry_after_s
 
 KEY_ENV = "MLEAGENT_API_KEY"
@@ -61,16 +62,20 @@ class Endpoint:
         return self.host in ("localhost", "::1") or self.host.startswith("127.")
 
     def client(self, timeout: httpx.Timeout) -> httpx.AsyncClient:
-        """A client for one call; redirects are not followed, proxies not used for this machine."""
+        """A client for one call; redirects are not followed, proxies not used for this machine.
+
+        Raises UnavailableError for a proxy that can't be used.
+        """
         key = os.environ.get(self.key_env, "").strip()
         if self.url.startswith("https") and self._tls is None:
             self._tls = httpx.create_ssl_context()
-        return httpx.AsyncClient(
-            timeout=timeout,
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            verify=self._tls or False,
-            trust_env=not self.local,
-        )
+        with proxies_named():
+            return httpx.AsyncClient(
+                timeout=timeout,
+                headers={"Authorization": f"Bearer {key}"} if key else {},
+                verify=self._tls or False,
+                trust_env=not self.local,
+            )
 
     def scrub(self, text: str) -> str:
         """Text from the server without the key, should it echo it."""

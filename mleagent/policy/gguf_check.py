@@ -1,14 +1,15 @@
 """What a GGUF file is, read before llama.cpp sees it: llama.cpp aborts on some broken files.
 
 Reads magic, version, metadata and tensor table (not the weights) and checks that
-every tensor lies inside the file. Gives a `GgufHead`; every defect is an
-InputError of one line that names the file and the mend. Layout after the GGUF
-specification, versions 2 and 3.
+every tensor lies inside the file, of a split model in all its parts. Gives a
+`GgufHead`; every defect is an InputError of one line that names the file and the
+mend. Layout after the GGUF specification, versions 2 and 3.
 """
 
 from __future__ import annotations
 
 import mmap
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from ..records import Record
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_PART = re.compile(r"(.*-)(\d{5})(-of-)(\d{5})(\.gguf)", re.IGNORECASE)
 _LONG_ARRAY = 64
 """Arrays beyond this length (vocabularies) are skipped, not kept."""
 
@@ -37,7 +39,9 @@ class GgufHead(Record):
     """What matters of a GGUF model before it is loaded."""
 
     path: Path
+    """Of a split model its first part."""
     bytes: int
+    """Of all parts that are there."""
     version: int
     architecture: str
     name: str = ""
@@ -47,7 +51,7 @@ class GgufHead(Record):
     prompt_style: str = "full"
     """`full`, or `compact` for a model made for short prompts (metadata key `mleagent.prompt_style`)."""
     parameters: int = 0
-    """Number of weights."""
+    """Number of weights, in all parts that are there."""
     licence: str = ""
     """As the file states it."""
     kv_bytes: int = 0
@@ -130,10 +134,27 @@ def broken(path: Path, what: str) -> InputError:
     return InputError(f"model file {path} {what}; copy or download it again")
 
 
+def split_parts(path: Path) -> list[Path]:
+    """The file alone, or the paths of all parts of the split model it is a part of, there or not."""
+    found = _PART.fullmatch(path.name)
+    if not found or not 1 <= int(found[2]) <= int(found[4]):
+        return [path]
+    stem, _, of, count, ending = found.groups()
+    return [path.with_name(f"{stem}{one:05d}{of}{count}{ending}") for one in range(1, int(count) + 1)]
+
+
 def check_gguf(path: Path) -> GgufHead:
-    """Read and check the head of a model file. Raises InputError."""
+    """Read and check the head of a model file, with what lies in its other parts. Raises InputError."""
     with _opened(path) as reader:
-        return _head(reader)
+        head = _head(reader)
+    first, *others = split_parts(path)
+    there = [part for part in others if path == first and part.is_file()]
+    sizes = [(head.bytes, head.parameters), *map(_part_size, there)]
+    size, parameters = map(sum, zip(*sizes, strict=True))
+    if not parameters:
+        why = "its other parts are not beside it" if others else "a vocabulary only"
+        raise InputError(f"model file {path} holds no weights ({why}); name a whole model")
+    return head.model_copy(update={"bytes": size, "parameters": parameters})
 
 
 def check_adapter(path: Path) -> AdapterHead:
@@ -202,8 +223,6 @@ def _head(reader: _Reader) -> GgufHead:
     architecture = str(meta.get("general.architecture") or "")
     if not architecture:
         raise broken(path, "names no architecture")
-    if not tensors:
-        raise InputError(f"model file {path} holds no weights (a vocabulary only); name a whole model")
     return GgufHead(
         path=path,
         bytes=len(reader.data),
@@ -217,6 +236,13 @@ def _head(reader: _Reader) -> GgufHead:
         licence=str(meta.get("general.license") or ""),
         kv_bytes=_kv_bytes(meta, architecture),
     )
+
+
+def _part_size(path: Path) -> tuple[int, int]:
+    """Bytes and weights of a later part of a split model."""
+    with _opened(path) as reader:
+        meta, tensors = _meta(reader)
+        return len(reader.data), _weights(reader, tensors, int(meta.get("general.alignment") or 32))
 
 
 def _kv_bytes(meta: dict[str, Any], architecture: str) -> int:

@@ -17,9 +17,7 @@ import tempfile
 from pathlib import Path
 
 from . import nano
-
-BUILD = "CMAKE_ARGS=-DGGML_NATIVE=OFF pip install --force-reinstall --no-deps --no-cache-dir llama-cpp-python"
-"""Makes a llama.cpp that every x86 processor of the last ten years can run."""
+from .llama_build import command
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CHILD = "import sys; sys.path.append(sys.argv[1]); from mleagent.policy.llama_check import work; work()"
@@ -49,10 +47,10 @@ def say(code: int, said: str = "") -> str:
     if code == 0:
         return ""
     if code == -signal.SIGILL:
-        return f"llama.cpp was compiled for another processor and crashes on this one; mend: {BUILD}"
+        return f"llama.cpp was compiled for another processor and crashes on this one; mend: {command()}"
     how = f"crashes ({signal.Signals(-code).name})" if code < 0 else "fails"
     last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "")
-    return f"llama.cpp {how} on a small model{': ' + last if last else ''}; mend: {BUILD}"
+    return f"llama.cpp {how} on a small model{': ' + last if last else ''}; mend: {command()}"
 
 
 def work() -> None:

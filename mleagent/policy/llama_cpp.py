@@ -14,6 +14,7 @@ from threading import Event, Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import user_path
 from ..errors import ContextOverflowError, PolicyError
 from ..protocols import Prompt
 from ..records import Completion, Message, Sampling, Usage
@@ -46,7 +47,7 @@ class LlamaCppPolicy:
         together. `notice` gets a line when the model process died and was started anew.
         Raises InputError for a file that can't be used, UnavailableError without llama-cpp-python.
         """
-        self._path = Path(path).expanduser()
+        self._path = user_path(path)
         self.model = LlamaModel(self._path, n_ctx, n_threads, n_gpu_layers, n_batch, max(k_max, 1), notice)
         self._seed, self._calls = seed, 0
         self._lock, self._closed = Lock(), False
@@ -181,7 +182,7 @@ class LlamaCppPolicy:
         Raises InputError for a file that is no adapter of this model or changes nothing,
         PolicyError when llama.cpp fails on it.
         """
-        file = None if path is None else Path(path).expanduser()
+        file = None if path is None else user_path(path)
         with self._lock:
             self.model.set_adapter(file, scale)
             self._adapter = file.stem if file is not None else ""

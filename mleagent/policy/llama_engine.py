@@ -59,7 +59,7 @@ class LlamaEngine:
         params.n_gpu_layers = wish.n_gpu_layers if wish.n_gpu_layers >= 0 else 0x7FFFFFFF
         self.model = lib.llama_model_load_from_file(str(self.path).encode(), params)
         if not self.model:
-            raise InputError(f"model file {self.path} can't be loaded: {last_words()}")
+            raise InputError(f"model file {self.path} can't be loaded: {last_words()}{self._on_gpu(wish)}")
         self.vocab = Vocabulary(lib, self.model)
         if lib.llama_model_has_encoder(self.model) or self.vocab.none:
             self.close()
@@ -102,10 +102,16 @@ class LlamaEngine:
             self.close()
             raise InputError(
                 f"a context of {length} tokens for {self.path.name} can't be made "
-                f"({last_words('out of memory?')}); set a smaller n_ctx"
+                f"({last_words('out of memory?')}); set a smaller n_ctx{self._on_gpu(wish)}"
             )
         # llama.cpp rounds the length up to its block size: what was asked for is what counts
         return min(int(lib.llama_n_ctx(self._ctx)), length)
+
+    def _on_gpu(self, wish: Load) -> str:
+        """The mend where all layers were to go to a GPU, which may be too small for them."""
+        if wish.n_gpu_layers >= 0 or not self.lib.llama_supports_gpu_offload():
+            return ""
+        return "; if the GPU is too small, mleagent config gpu_layers N puts only N layers on it (0: none)"
 
     # --- sequence 0 -------------------------------------------------------------------
 

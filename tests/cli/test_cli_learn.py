@@ -31,7 +31,7 @@ def conversations(tmp_path: Path) -> Path:
     file = tmp_path / "c.jsonl"
     for number in range(4):
         turns = (Turn(role="user", content="task"), Turn(role="assistant", content="reply", train=True))
-        append(file, Conversation(source=f"synth-{number}", turns=turns))
+        append(file, [Conversation(source=f"synth-{number}", turns=turns)])
     return file
 
 
@@ -47,6 +47,12 @@ def test_what_cannot_be_learnt_is_one_line(
     assert "nothing to learn in your sessions" in error_of(capsys, "--sft", "--model", model)
     missing = str(tmp_path / "none.jsonl")
     assert "there is no such file" in error_of(capsys, "--sft", "--model", model, "--from", missing)
+
+
+def test_auto_is_the_configured_model(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    (home / "config.toml").write_text('model = "playbook"\n')
+    assert "playbook has no weights to train" in error_of(capsys, "--sft", "--model", "auto")
 
 
 def test_without_torch_it_says_what_to_install(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,9 @@ from terminal_kit import Terminal
 
 from mleagent.cli import servers
 from mleagent.cli.app import main
+from mleagent.cli.first_offer import choices
 from mleagent.cli.fit import fit
+from mleagent.cli.models_view import Bar
 from mleagent.config import load_settings
 from mleagent.models.known import KNOWN, context_of, need_gb
 from mleagent.policy import llama_check
@@ -183,6 +187,13 @@ def test_what_is_no_model_server_or_does_not_answer_is_not_there(answer, wait_s)
         assert time.perf_counter() - begun < 0.6
 
 
+def test_a_server_without_a_model_is_not_offered(alone):
+    with server_at_a_usual_port(b'{"data": []}') as port:
+        assert f"http://localhost:{port}/v1" in [one.address for one in servers.running()]
+        offered = [choice.setting for choice in choices(load_settings())]
+    assert not [setting for setting in offered if f":{port}/" in setting] and offered[-1] == "playbook"
+
+
 def test_the_first_solve_at_a_terminal_offers_what_is_there(alone, tmp_path, monkeypatch):
     cache = tmp_path / "hub" / "models--acme--coder" / "snapshots" / "abc"
     cache.mkdir(parents=True)
@@ -239,6 +250,36 @@ def test_needs_and_verdicts():
     assert "does not fit this machine" in fit(10**6).words
 
 
+def test_what_fits_the_machine_but_not_its_gpu_is_told_with_the_mend(monkeypatch):
+    assert "gpu_layers" not in fit(0.01).words
+    monkeypatch.setattr("mleagent.cli.fit.gpu_gb", lambda: (0.005, 0.004))
+    assert "not its GPU (0.0 GB free): mleagent config gpu_layers N" in fit(0.01).words
+
+
+def test_a_home_folder_of_nobody_is_one_line(alone, capsys):
+    path = "~nosuchuser/x.gguf"
+    for words in (["models", "add", path], ["config", "model", path], ["models", "use", path]):
+        assert "~nosuchuser is nobody's home folder" in error_of(capsys, *words)
+    (alone / "config.toml").write_text(f'model = "{path}"\n')
+    (check,) = [one for one in json.loads(_doctor(capsys))["checks"] if one["name"] == "configured"]
+    assert check["state"] == "fail" and "nobody's home folder" in check["detail"]
+    assert main(["solve", "examples/wine", "--headless"]) == 2
+    assert "nobody's home folder" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_speed_of_a_second_file_is_its_own(monkeypatch):
+    """A pull that was gone on with: most of the first part was here, the second begins at nothing."""
+    screen = StringIO()
+    screen.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", screen)
+    with Bar() as bar:
+        for name, have, total in (("a", 900_000_000, 10**9), ("a", 10**9, 10**9), ("b", 1000, 10**6)):
+            bar(name, have, total)
+        bar("b", 10**6, 10**6)
+    speeds = [float(number) for number in re.findall(r"(\S+) MB/s", screen.getvalue())]
+    assert len(speeds) > 1 and min(speeds) >= 0
+
+
 def test_doctor_lists_what_fits_and_what_is_here(alone, capsys):
     (alone / "models").mkdir()
     make_gguf(alone / "models" / "here.gguf")
@@ -281,7 +322,8 @@ def test_doctor_fails_on_a_gpu_that_llama_cpp_cannot_use(alone, tmp_path, capsys
         env=env,
     )
     (check,) = [one for one in json.loads(done.stdout)["checks"] if one["name"] == "llama.cpp"]
-    assert done.returncode == 3 and check["state"] == "fail" and "CMAKE_ARGS" in check["detail"]
+    assert done.returncode == 3 and check["state"] == "fail"
+    assert "CMAKE_ARGS='-DGGML_NATIVE=OFF -DGGML_CUDA=on'" in check["detail"]
 
 
 def test_doctor_tries_llama_cpp(alone, capsys, monkeypatch):

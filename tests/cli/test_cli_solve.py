@@ -147,3 +147,13 @@ def test_a_second_interrupt_ends_at_once(folder):
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "Traceback" not in err
+
+
+def test_auto_is_the_configured_model(folder, home, capsys):
+    (home / "config.toml").write_text('model = "playbook"\n')
+    assert main(["solve", str(folder), "--model", "auto", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "playbook"
+    code = main(arguments(folder, "auto", "--json", "--steps", "1"))
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    begun = next(one for one in events if one["event"] == "session_start")
+    assert code in (0, 1) and begun["session"]["policy"] == "playbook"

@@ -12,29 +12,14 @@ from pathlib import Path
 
 import pytest
 from hub_server import COMMIT
+from pull_kit import REPO, pull, rest
 from terminal_kit import Terminal
 
 from mleagent.cli.app import main
 from mleagent.errors import InputError, MleagentError, UnavailableError
 from mleagent.models import download
 from mleagent.models.hub import Hub, RemoteFile, Repo
-from mleagent.models.pull import _picked, plan, run
-
-REPO = "acme/tiny-GGUF"
-PLENTY = 10**12
-
-
-def pull(ledger, text=REPO, name="", progress=lambda *_: None, free=PLENTY):
-    hub = Hub()
-    try:
-        return run(plan(hub, ledger, text, name), hub, ledger, progress, free)
-    finally:
-        hub.close()
-
-
-def rest(home: Path) -> list[str]:
-    """Everything under models/, by name."""
-    return sorted(path.name for path in (home / "models").rglob("*") if path.is_file())
+from mleagent.models.pull import _picked, plan
 
 
 @pytest.fixture(autouse=True)
@@ -124,9 +109,12 @@ def test_a_spoilt_part_is_found_out(hub, ledger):
 
 def test_a_file_that_is_whole_but_no_model_never_enters(hub, ledger):
     hub.repos[REPO]["tiny-q4_k_m.gguf"] = b"GGUF" + b"\0" * 1000
-    with pytest.raises(InputError, match=r"acme/tiny-GGUF can't be used: model file .*version 0"):
+    with pytest.raises(
+        InputError, match=r"acme/tiny-GGUF can't be used: model file .*version 0.*they stay in"
+    ):
         pull(ledger)
-    assert rest(ledger.home) == [] and ledger.names() == []
+    assert rest(ledger.home) == ["tiny-q4_k_m.gguf"], "bytes that matched their hash are not thrown away"
+    assert ledger.names() == []
 
 
 def test_gated_missing_and_unreachable_are_one_line(hub, ledger, monkeypatch):
@@ -243,6 +231,29 @@ def test_without_a_terminal_a_pull_needs_yes(hub, ledger, capsys):
     assert "licence: apache-2.0" in said.out and "MB" in said.out and "--yes" in said.err
     assert not (ledger.home / "models").exists()
     assert main(["models", "pull", REPO, "--yes"]) == 0
+
+
+def test_a_version_that_changed_upstream_is_asked_about_and_needs_room(hub, ledger, capsys):
+    old = Path(pull(ledger).files.path)
+    hub.repos[REPO]["tiny-q4_k_m.gguf"] += bytes(1000)
+    connection = Hub()
+    made = plan(connection, ledger, REPO)
+    connection.close()
+    assert made.missing() == made.bytes == old.stat().st_size + 1000
+    assert main(["models", "pull", REPO]) == 2 and "--yes agrees" in capsys.readouterr().err
+    with pytest.raises(MleagentError, match="make room"):
+        pull(ledger, free=1000)
+    pull(ledger)
+    assert old.stat().st_size == made.bytes
+
+
+@pytest.mark.parametrize("proxy", ["socks://127.0.0.1:9", "quic://me:secret@127.0.0.1:9"])
+def test_a_proxy_that_cannot_be_used_is_named(hub, home, monkeypatch, capsys, proxy):
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    assert main(["models", "pull", REPO]) == 3
+    err = capsys.readouterr().err
+    assert f"ALL_PROXY names a {proxy.partition(':')[0]}:// proxy" in err and err.count("\n") == 1
+    assert "secret" not in err
 
 
 def test_at_a_terminal_size_and_licence_are_shown_and_asked(hub, ledger):

@@ -20,6 +20,9 @@ from mleagent.errors import ContextOverflowError, InputError, PolicyError
 from mleagent.policy.chat_template import ChatTemplate
 from mleagent.policy.gguf_check import check_gguf
 from mleagent.policy.llama_cpp import LlamaCppPolicy
+from mleagent.policy.llama_engine import LlamaEngine
+from mleagent.policy.llama_library import library
+from mleagent.policy.llama_wire import Load
 from mleagent.policy.sampler import draw
 from mleagent.protocols import Policy, Prompt
 from mleagent.records import Message, Sampling
@@ -354,6 +357,17 @@ def test_a_bad_file_is_one_line_and_exit_2(case, model, tmp_path):
         LlamaCppPolicy(path)
     message = str(caught.value)
     assert words in message and str(path) in message and "\n" not in message and caught.value.exit_code == 2
+
+
+def test_where_all_layers_go_to_a_gpu_a_failed_load_names_the_setting(tmp_path, monkeypatch):
+    lib, path = library(), tmp_path / "bad.gguf"
+    path.write_bytes(b"no model")
+    load = Load(path=str(path), bytes=8, n_ctx=0, n_threads=1, n_gpu_layers=-1, n_batch=8, k_max=1)
+    for offloads, layers, told in ((True, -1, True), (True, 3, False), (False, -1, False)):
+        monkeypatch.setattr(lib, "llama_supports_gpu_offload", lambda said=offloads: said)
+        with pytest.raises(InputError, match="can't be loaded") as caught:
+            LlamaEngine(load.model_copy(update={"n_gpu_layers": layers}))
+        assert ("mleagent config gpu_layers N" in str(caught.value)) == told and "\n" not in str(caught.value)
 
 
 def test_no_file_and_a_folder(tmp_path):

@@ -1,12 +1,16 @@
 """Whether llama.cpp computes on this processor: tried for real, and said when it does not."""
 
+import os
+import shlex
 import signal
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
-from mleagent.policy import llama_check
+from mleagent.policy import llama_build, llama_check
 
 pytest.importorskip("llama_cpp")
 
@@ -20,6 +24,35 @@ def test_an_illegal_instruction_is_told_with_its_mend():
     code = subprocess.run([sys.executable, "-c", kill], check=False).returncode
     said = llama_check.say(code)
     assert "compiled for another processor" in said and "GGML_NATIVE=OFF" in said and "\n" not in said
+
+
+@pytest.fixture
+def gpu(tmp_path, monkeypatch):
+    """A machine whose `nvidia-smi` tells of a GPU."""
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho 'GPU 0: Test GPU (UUID: GPU-0)'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    return tool
+
+
+def test_one_command_neither_loses_the_gpu_nor_brings_amx_back(gpu):
+    words = shlex.split(llama_build.command())
+    assert words[0] == "CMAKE_ARGS=-DGGML_NATIVE=OFF -DGGML_CUDA=on"
+    assert words[1:-1] == ["pip", "install", "--force-reinstall", "--no-deps", "--no-cache-dir"]
+    assert llama_build.command() in llama_check.say(-signal.SIGILL)
+    assert llama_build.command() in llama_check.say(1, "no room")
+    assert "--no-deps" not in llama_build.command(anew=False), (
+        "what is not there yet comes with what it needs"
+    )
+    gpu.write_text("#!/bin/sh\necho 'No devices were found' >&2\nexit 6\n")
+    assert shlex.split(llama_build.command())[0] == "CMAKE_ARGS=-DGGML_NATIVE=OFF"
+
+
+def test_the_versions_of_the_mend_are_those_of_the_project():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["optional-dependencies"]["local"] == [llama_build.PACKAGE]
 
 
 def test_other_ends_are_told_by_their_last_word():

@@ -8,7 +8,7 @@ from endpoint_server import Server, chunk, cut, free_port, hang, serving, status
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mleagent.errors import ContextOverflowError, InputError, PolicyError
+from mleagent.errors import ContextOverflowError, InputError, PolicyError, UnavailableError
 from mleagent.policy.endpoint_errors import context_limit, is_overflow
 from mleagent.policy.openai_api import OpenAIPolicy
 from mleagent.policy.retry import Backoff, retry_after_s
@@ -372,6 +372,15 @@ def test_llama_cpp_tells_its_real_context():
 def test_an_address_that_is_none(address):
     with pytest.raises(InputError, match="not an endpoint's address"):
         OpenAIPolicy(address)
+
+
+def test_a_proxy_that_cannot_be_used_is_named(monkeypatch):
+    monkeypatch.setenv("all_proxy", "socks://me:secret@127.0.0.1:9")
+    with pytest.raises(UnavailableError, match=r"all_proxy names a socks:// proxy.*unset it") as caught:
+        OpenAIPolicy("http://192.0.2.1/v1").probe()
+    assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
+    with serving(Server()) as server:
+        policy_for(server).probe()  # this machine is asked without a proxy
 
 
 def test_token_estimate_learns_from_what_the_server_counts():
