@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from mleagent.agent.templates import Templates
-from mleagent.config import load_settings
+from mleagent.config import load_settings, user_path
 from mleagent.errors import InputError
 from mleagent.models import Adapter, Base, Ledger
 from mleagent.models.active import parent_of
@@ -93,8 +93,8 @@ def base_of(ledger: Ledger, name: str) -> Base:
     entry = ledger.find(wanted) or bundled(wanted)
     if isinstance(entry, Adapter):
         entry = parent_of(ledger, entry)
-    if entry is None and Path(wanted).expanduser().is_file():
-        return _unlisted(ledger, Path(wanted).expanduser().absolute())
+    if entry is None and user_path(wanted).is_file():
+        return _unlisted(ledger, user_path(wanted).absolute())
     if entry is None and wanted.lower() in ("nano", "playbook"):
         why = "has no weights to train" if wanted.lower() == "playbook" else "is not in this installation"
         raise InputError(f"{wanted} {why}; name a GGUF model with --model")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .. import events
-from ..config import Settings, data_home, seconds
+from ..config import Settings, data_home, seconds, user_path
 from ..errors import InputError
 from ..protocols import Policy, Sandbox, SandboxSpec
 from ..records import Limits, Session, Task
@@ -252,7 +252,7 @@ def packages_of(sandbox: Sandbox) -> tuple[Path, ...]:
 def wheelhouse_of(task: Task, options: TaskOptions) -> Path | None:
     """`[env] wheelhouse` as a path."""
     named = options.env.wheelhouse
-    return task.folder / Path(named).expanduser() if named else None
+    return task.folder / user_path(named) if named else None
 
 
 def _prompt_settings(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..config import user_path
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def init(
     from ..task.options import OPTIONS_FILE, TaskOptions, dump, merged
 
     discover(folder)  # a folder that can't be used is said before the first question
-    path = folder.expanduser() / OPTIONS_FILE
+    path = user_path(folder) / OPTIONS_FILE
     if path.exists() and not force:
         raise InputError(f"{path} is there already; --force replaces it")
     given = {"target": _names(target), "id": id_column, "metric": metric, "group": group, "time": time,

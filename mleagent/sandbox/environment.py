@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import clock
+from ..config import user_path
 from ..errors import InputError, SandboxError, SandboxLostError
 from ..protocols import Sandbox
 from ..records import Limits
@@ -51,7 +52,7 @@ def recipe(folder: Path, requirements: str, wheelhouse: str, python: str) -> Rec
     named = python
     if python and "/" in python:
         # Not resolved: a venv's python is a link, and Python finds its venv by the link's name.
-        there = folder.absolute() / Path(python).expanduser()
+        there = folder.absolute() / user_path(python)
         _there(folder, python, "python", Path.is_file, "a Python, e.g. .venv/bin/python")
         named = os.path.normpath(there)
     elif python:
@@ -76,7 +77,7 @@ def kind(setting: str, wanted: Recipe) -> str:
 def _there(folder: Path, text: str, key: str, test: Callable[[Path], bool], what: str) -> Path | None:
     if not text:
         return None
-    path = folder.absolute() / Path(text).expanduser()
+    path = folder.absolute() / user_path(text)
     if not test(path):
         raise InputError(f"[env] {key} {text!r}: {path} is not there; name {what}")
     return path

@@ -14,6 +14,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..config import user_path
 from ..errors import InputError
 from ..records import Withheld
 from .names import is_code, is_media, is_table, is_text, stem
@@ -106,7 +107,7 @@ class _Walk:
 
 def discover(folder: Path) -> Found:
     """Look at `folder`. Raises InputError when it is missing, no folder, unreadable or empty."""
-    folder = folder.expanduser().absolute()
+    folder = user_path(folder).absolute()
     if not os.path.exists(folder):
         raise InputError(f"{folder}: no such folder; check the path")
     if not os.path.isdir(folder):
