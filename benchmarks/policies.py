@@ -161,9 +161,14 @@ def drafts(name: str, count: int, temperature: float) -> list[str]:
             context = CompactContext(Templates(), task)
             context.open({})
             prompt = Prompt(messages=tuple(context.messages))
-            sampling = Sampling(temperature=temperature, max_tokens=400, seed=1)
-            actions = [parse(reply.text) for reply in policy.complete(prompt, sampling, n=count)]
-            plans = collections.Counter(a.plan for a in actions if a.kind == "write")
+            written: list[str] = []
+            for seed in range(4):  # some replies look at the data first: they are no drafts
+                sampling = Sampling(temperature=temperature, max_tokens=400, seed=seed)
+                actions = [parse(reply.text) for reply in policy.complete(prompt, sampling, n=count)]
+                written += [action.plan for action in actions if action.kind == "write"]
+                if len(written) >= count:
+                    break
+            plans = collections.Counter(written[:count])
             total = sum(plans.values())
             bits = -sum(n / total * math.log2(n / total) for n in plans.values()) if total else 0.0
             most = math.log2(max(2, total))

@@ -40,8 +40,8 @@ class Scale:
 FULL = Scale(
     236, 2135,
     (
-        ("mleagent-nano", "nano", "pretrain:pretrain:5e-3:12M", "sft:sft:2.5e-3:4.5M"),
-        ("mleagent-nano-quarter", "quarter", "pretrain:pretrain:7e-3:10M", "sft:sft:3.5e-3:3M"),
+        ("mleagent-nano", "nano", "pretrain:pretrain:5e-3:12M", "sft:sft:2.5e-3:8M"),
+        ("mleagent-nano-quarter", "quarter", "pretrain:pretrain:7e-3:10M", "sft:sft:3.5e-3:8M"),
     ),
     ("--batch-tokens", "8192", "--context", "4096", "--warmup", "0.05", "--eval-every", "200"),
 )  # fmt: skip
