@@ -3,8 +3,10 @@
     python benchmarks/policies.py [--policies random-ideas,playbook,nano,quarter] [--tasks 60] [--runs FILE]
 
 Each policy works on the frozen report tasks (never read by training or gate) and on the examples by the
-agent's own loop in warm sandboxes, `--sessions` sessions a task with sampling seeds 0, 1, ... Resumable:
-finished sessions are kept in FILE. `--drafts 100` counts different plans among first drafts of a few tasks.
+agent's own loop in warm sandboxes, `--sessions` sessions a task with seeds 0, 1, ... (one of the playbook,
+which samples nothing); what is drawn is independent between tasks (`chance` in mleagent/agent/asking.py).
+Resumable: finished sessions are kept in FILE. `--drafts 100` counts different plans among that many first
+drafts of a few tasks.
 """
 
 from __future__ import annotations
@@ -76,7 +78,7 @@ def run(name: str, options: argparse.Namespace, done: Done, pool: Pool) -> None:
     """All missing sessions of one policy."""
     left = [
         (case, maker, seed)
-        for seed in range(options.sessions)
+        for seed in range(1 if name == "playbook" else options.sessions)  # which always plays the same
         for case, maker in cases(options.tasks)
         if (name, case, seed) not in done
     ]
@@ -191,7 +193,7 @@ def document(options: argparse.Namespace, done: Done, plans: list[str]) -> str:
         "",
         "Utility on rows nobody is shown (report tasks: sealed rows and the task's own test rows; examples: "
         "sealed rows), of the best submission by feedback, mean over tasks with its standard error. "
-        f"At most {options.sessions} sessions a task (sampling seeds from 0), "
+        f"{options.sessions} sessions a task (seeds from 0; one of the playbook, which samples nothing), "
         f"{how}. Differences are paired by task.",
         "",
         f"## {options.tasks} report tasks",

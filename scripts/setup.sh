@@ -22,7 +22,7 @@ echo "setup: installing into .venv (about a minute the first time)"
 # A wheel in pip's cache may have been compiled for another processor, or with other options.
 if ! .venv/bin/python -P -m mleagent.policy.llama_check; then
     echo "setup: compiling llama.cpp for this processor (some minutes)"
-    .venv/bin/python -m pip cache remove -q llama_cpp_python || true
+    .venv/bin/python -m pip cache remove -q llama_cpp_python 2>/dev/null || true
     .venv/bin/python -m pip install -qq --disable-pip-version-check --force-reinstall --no-deps \
         llama-cpp-python -c requirements.lock
     .venv/bin/python -P -m mleagent.policy.llama_check

@@ -7,11 +7,12 @@ repair it; a second malformed reply is an `invalid` step.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from .. import clock, events
 from ..errors import ContextOverflowError
-from ..records import Action, Completion, State
+from ..records import Action, Completion, State, Task
 from . import actions, flow
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _reply(solver: Solver) -> Completion:
 
 def _complete(solver: Solver) -> Completion:
     parts, started = solver.parts, clock.monotonic()
-    seed = solver.session.seed * 100_003 + solver.next_index()
+    seed = chance(solver.session.task, solver.session.seed, solver.next_index())
     completion = parts.policy.complete(
         parts.context.prompt(state_of(solver)),
         parts.sampling.model_copy(update={"seed": seed}),
@@ -61,6 +62,15 @@ def _complete(solver: Solver) -> Completion:
     )[0]
     parts.context.reply(completion.text)
     return completion.model_copy(update={"duration_s": clock.monotonic() - started})
+
+
+def chance(task: Task, seed: int, step: int) -> int:
+    """The sampling seed of a step, 31 bits: the same again for the same task, independent between tasks.
+
+    With the session's seed alone a model would draw the same ideas on one task after another.
+    """
+    text = f"{task.content_hash} {seed} {step}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1
 
 
 def _compact(solver: Solver) -> None:

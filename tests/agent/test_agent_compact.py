@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mleagent.agent.actions import parse
+from mleagent.agent.asking import chance
 from mleagent.agent.compact import (
     CompactContext,
     can_serve,
@@ -56,6 +57,14 @@ def test_style_follows_what_the_policy_says_of_itself(task: Task) -> None:
     own = sampling_for(compact, None, 2048)
     assert own.max_tokens < 2048 and own.temperature == 1 and own.top_p < 1
     assert sampling_for(compact, 0.3, 2048).temperature == 0.3
+
+
+def test_chance_is_the_same_again_and_another_for_another_task(task: Task) -> None:
+    """With one seed for all tasks a model would draw the same ideas everywhere."""
+    other = task.model_copy(update={"content_hash": "another"})
+    drawn = [chance(one, seed, step) for one in (task, other) for seed in range(3) for step in range(1, 9)]
+    assert len(set(drawn)) == len(drawn) and all(0 <= number < 2**31 for number in drawn)
+    assert chance(task, 0, 1) == drawn[0]
 
 
 def test_the_brief_is_short_and_holds_no_name(task: Task) -> None:
