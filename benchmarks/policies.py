@@ -193,7 +193,7 @@ def document(options: argparse.Namespace, done: Done, plans: list[str]) -> str:
         "",
         "Utility on rows nobody is shown (report tasks: sealed rows and the task's own test rows; examples: "
         "sealed rows), of the best submission by feedback, mean over tasks with its standard error. "
-        f"Up to {options.sessions} sessions a task (seeds from 0; one of the playbook, which samples nothing), "
+        f"Up to {options.sessions} sessions a task (seeds from 0; one of the playbook: it samples nothing), "
         f"{how}. Differences are paired by task.",
         "",
         f"## {options.tasks} report tasks",
