@@ -62,7 +62,9 @@ import builtins, csv, os, sys
 assert type(print) is type(len) and builtins.print is print, print
 import json, numpy, random
 assert numpy.mean([1.0, 3.0]) == 2.0 and json.loads("[1]") == [1] and "evil" not in sys.modules
-assert sorted(os.listdir("/tmp") + os.listdir("/dev/shm")) == [] or os.environ["HOME"] != "/tmp"
+python = {path.split("/")[2] for path in (sys.prefix, sys.base_prefix, *sys.path) if path.startswith("/tmp/")}
+left = set(os.listdir("/tmp") + os.listdir("/dev/shm")) - python  # of a checkout that lies in /tmp
+assert not left or os.environ["HOME"] != "/tmp", left
 total = sum(int(row["y"]) for row in csv.DictReader(open("input/train.csv")))
 print("ordinary", total)
 """
