@@ -112,7 +112,8 @@ def _run(command: Sequence[str], env: dict[str, str]) -> int:
         try:
             return process.wait()
         except KeyboardInterrupt:
-            return process.wait() or 130
+            process.wait()
+            return 130
 
 
 def _last(curve: Path) -> dict[str, object]:

@@ -135,6 +135,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in (drafts, streams):
         command.add_argument("--drafts", type=Path, default=data_home() / "drafts.jsonl")
     options = parser.parse_args(arguments)
+    try:
+        return _work(options)
+    except KeyboardInterrupt:
+        print(f"{options.command}: stopped; the same command goes on", file=sys.stderr)
+        return 130
+
+
+def _work(options: argparse.Namespace) -> int:
     if options.command == "drafts":
         seeds = TRAIN[options.start : options.start + options.tasks]
         write_drafts(seeds, options.count, options.drafts)
