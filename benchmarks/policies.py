@@ -45,8 +45,10 @@ from mleagent.sandbox.pool import Pool
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 BUDGETS = (3, 8)
 BASELINE = "random-ideas"
+DRAFTS_AT = 1.0
+"""Temperature of the drafts that are counted, without a nucleus: the policy's own chances."""
 Done = dict[tuple[str, str, int], Episode]
-"""Sessions by policy, task and sampling seed."""
+"""Sessions by policy, task and number of the session."""
 
 
 def policy_of(name: str) -> Policy:
@@ -184,6 +186,7 @@ def drafts(name: str, count: int, temperature: float) -> list[str]:
 def document(options: argparse.Namespace, done: Done, plans: list[str]) -> str:
     """The page of results."""
     how = "sampled as solve does" if options.temperature is None else f"temperature {options.temperature}"
+    warm = "" if options.temperature is None else f"--temperature {options.temperature} "
     head = ["policy", "sessions"]
     for budget in BUDGETS:
         head += [f"valid at {budget}", f"utility at {budget}", f"to {BASELINE} at {budget}"]
@@ -217,7 +220,7 @@ def document(options: argparse.Namespace, done: Done, plans: list[str]) -> str:
     if plans:
         lines += [
             "",
-            "## First drafts of one task",
+            f"## First drafts of one task, at temperature {DRAFTS_AT}",
             "",
             "| policy | task | different plans | entropy, bits |",
         ]
@@ -225,7 +228,7 @@ def document(options: argparse.Namespace, done: Done, plans: list[str]) -> str:
     lines += [
         "",
         f"Made by `python benchmarks/policies.py --policies {','.join(options.names)} "
-        f"--tasks {options.tasks} --sessions {options.sessions} "
+        f"--tasks {options.tasks} --sessions {options.sessions} {warm}"
         f"--drafts {options.drafts}` on {platform.machine()}, Python {platform.python_version()}.",
         "",
     ]
@@ -270,7 +273,7 @@ def main() -> None:
         line
         for name in options.names
         if options.drafts and name not in ("playbook", "random-ideas")
-        for line in drafts(name, options.drafts, 1.0)
+        for line in drafts(name, options.drafts, DRAFTS_AT)
     ]
     text = document(options, done, plans)
     options.out.write_text(text, encoding="utf-8")

@@ -27,7 +27,7 @@ def first_actions(policy: LlamaCppPolicy, context: CompactContext, count: int) -
 
 
 @pytest.mark.parametrize(
-    ("path", "share"), [(nano.path(), 0.85), (nano.quarter_path(), 0.6)], ids=["nano", "quarter"]
+    ("path", "share"), [(nano.path(), 0.9), (nano.quarter_path(), 0.7)], ids=["nano", "quarter"]
 )
 def test_first_drafts_run_and_differ(
     path: Path, share: float, tmp_path_factory: pytest.TempPathFactory
